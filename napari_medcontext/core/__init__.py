@@ -1,0 +1,1 @@
+"""The engine: settings, volumes, training, prediction and evaluation, without Qt and napari."""
