@@ -70,7 +70,11 @@ class DataSettings(Settings):
         "context and needs more memory.",
         unit="voxels",
     )
-    augment: bool = setting(True, "Flip, turn and brighten the patches at random.")
+    augmentation: Literal["gentle", "paper", "none"] = setting(
+        "gentle",
+        "Random changes made to patches. gentle: small turns, zooms, brightness and noise; "
+        "paper: flips and quarter turns, where left and right need not differ.",
+    )
 
     @model_validator(mode="after")
     def _window_rises(self) -> DataSettings:

@@ -17,7 +17,7 @@ from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.volume import Array, Volume
+from napari_medcontext.core.volume import Affine, Array, Volume
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 _COMMENT_CODE = 6
@@ -66,29 +66,21 @@ def read_volume(path: str | os.PathLike[str], *, dimensions: int | None = 3) -> 
         If the file is missing, no NIfTI, cut short, or of other dimensions.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ScanError(f"{path} does not exist or is no file. Check the path.")
-    try:
+    with _explained_read_errors(path):
         image = nib.load(path)
         array = _voxels(image)
-    except (ImageFileError, HeaderDataError) as error:
-        raise ScanError(
-            f"{path} is not a NIfTI file ({error}). Choose a .nii or .nii.gz file, "
-            "or convert the scan, for example with dcm2niix or 3D Slicer."
-        ) from error
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ScanError(
-            f"{path} cannot be read to its end ({error}); the file is cut short or damaged. "
-            "Copy or export it again."
-        ) from error
-    while dimensions is not None and array.ndim > dimensions and array.shape[-1] == 1:
-        array = array[..., 0]
-    if dimensions is not None and array.ndim != dimensions:
-        raise ScanError(
-            f"{path} has {array.ndim} dimensions {array.shape}; a scan must have {dimensions}. "
-            "Split channels or time points into files of their own."
-        )
-    return Volume(array, _affine(image, path), nifti_stem(path), _class_names(image))
+    if dimensions is not None:
+        array = array.reshape(_squeezed(array.shape, dimensions, path))
+    return Volume(array, _affine(image), nifti_stem(path), _class_names(image))
+
+
+def read_geometry(path: str | os.PathLike[str]) -> Volume:
+    """Return a volume's grid without its voxels, which are left unread (all zero)."""
+    path = Path(path)
+    with _explained_read_errors(path):
+        image = nib.load(path)
+    shape = _squeezed(image.shape, 3, path)
+    return Volume(np.broadcast_to(np.uint8(0), shape), _affine(image), nifti_stem(path))
 
 
 def write_volume(path: str | os.PathLike[str], volume: Volume) -> Path:
@@ -156,7 +148,37 @@ def _voxels(image: Any) -> Array:
     return np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
 
 
-def _affine(image: Any, path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+@contextmanager
+def _explained_read_errors(path: Path) -> Iterator[None]:
+    if not path.is_file():
+        raise ScanError(f"{path} does not exist or is no file. Check the path.")
+    try:
+        yield
+    except (ImageFileError, HeaderDataError) as error:
+        raise ScanError(
+            f"{path} is not a NIfTI file ({error}). Choose a .nii or .nii.gz file, "
+            "or convert the scan, for example with dcm2niix or 3D Slicer."
+        ) from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ScanError(
+            f"{path} cannot be read to its end ({error}); the file is cut short or damaged. "
+            "Copy or export it again."
+        ) from error
+
+
+def _squeezed(shape: tuple[int, ...], dimensions: int, path: Path) -> tuple[int, ...]:
+    squeezed = shape
+    while len(squeezed) > dimensions and squeezed[-1] == 1:
+        squeezed = squeezed[:-1]
+    if len(squeezed) != dimensions:
+        raise ScanError(
+            f"{path} has {len(shape)} dimensions {shape}; a scan must have {dimensions}. "
+            "Split channels or time points into files of their own."
+        )
+    return squeezed
+
+
+def _affine(image: Any) -> Affine:
     """Return the affine in millimetres, whatever length unit the header names."""
     factor = {"meter": 1000.0, "micron": 0.001}.get(image.header.get_xyzt_units()[0], 1.0)
     affine = np.array(image.affine, dtype=float)

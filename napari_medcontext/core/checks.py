@@ -1,0 +1,76 @@
+"""What must hold of a scan and its labels before anything is done with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.labels import as_label_array
+from napari_medcontext.core.volume import Volume, grid_distance, same_grid
+
+
+def checked_image(image: Volume) -> Volume:
+    """Return the scan if it is 3D, real and finite.
+
+    Raises
+    ------
+    ScanError
+        Naming the scan, what is wrong, and what to do.
+    """
+    array = image.array
+    if array.ndim != 3:
+        kind = {2: "a single slice", 4: "a series of volumes or channels"}.get(
+            array.ndim, f"{array.ndim}-dimensional"
+        )
+        raise ScanError(
+            f"“{image.name}” is {kind} (shape {array.shape}); training and prediction need a 3D "
+            "scan. Choose a 3D layer, or split the series into one layer each."
+        )
+    if array.size == 0:
+        raise ScanError(f"“{image.name}” holds no voxels. Choose another scan.")
+    if np.iscomplexobj(array) or array.dtype.kind not in "buif":
+        raise ScanError(f"“{image.name}” holds {array.dtype} values, not intensities.")
+    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+        bad = int(np.count_nonzero(~np.isfinite(array)))
+        if bad:
+            raise ScanError(
+                f"“{image.name}” has {bad} voxels that are NaN or infinite. Replace them, for "
+                "example with numpy.nan_to_num, and load the scan again."
+            )
+    return image
+
+
+def checked_labels(labels: Volume, image: Volume) -> Volume:
+    """Return the labels as whole-number class ids, if they fit their scan.
+
+    Raises
+    ------
+    ScanError
+        If shape or geometry differ from the scan's, ids are negative or not whole, the
+        layer is empty, or there is one class only.
+    """
+    if labels.shape != image.shape:
+        raise ScanError(
+            f"The labels “{labels.name}” have the shape {labels.shape} but their scan "
+            f"“{image.name}” has {image.shape}. Pair each scan with the labels drawn on it."
+        )
+    if not same_grid(image, labels):
+        distance = grid_distance(image, labels) * min(image.spacing)
+        raise ScanError(
+            f"The labels “{labels.name}” lie up to {distance:.1f} mm from their scan "
+            f"“{image.name}”: their affines differ. Resample the labels onto the scan, or choose "
+            "the labels that belong to it."
+        )
+    ids = as_label_array(labels.array, labels.name)
+    lowest, highest = int(ids.min()), int(ids.max())
+    if highest == 0:
+        raise ScanError(
+            f"The labels “{labels.name}” are empty: every voxel is 0 (background). Paint at "
+            "least one class, or set this scan to “unused”."
+        )
+    if lowest == highest:
+        raise ScanError(
+            f"The labels “{labels.name}” hold one class only, {highest}, in every voxel; there "
+            "is nothing to tell it from. Leave the background 0."
+        )
+    return labels.with_array(ids)

@@ -1,0 +1,128 @@
+"""A folder in which work is done: how it is told what to do, and how it shows that it lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from napari_medcontext.core.errors import RunError
+from napari_medcontext.core.io import atomic_path
+
+Command = Literal["run", "pause", "stop"]
+HEARTBEAT_SECONDS = 1.0
+SILENT_SECONDS = 20.0
+"""After so long without a heartbeat on a shared disk, work counts as dead."""
+
+
+class WorkFolder:
+    """A folder of one piece of work, a training or a prediction.
+
+    Whoever does the work writes ``events.jsonl``, ``heartbeat.json`` and ``output.log``;
+    whoever watches writes ``control``. Nothing else passes between the two, so a watcher
+    may come, go and come back, on any machine that sees the folder.
+
+    Parameters
+    ----------
+    path
+        The folder; made when first written to.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).expanduser().absolute()
+
+    @property
+    def log(self) -> Path:
+        """Everything that the work printed, tracebacks included."""
+        return self.path / "output.log"
+
+    def send(self, command: Command) -> None:
+        """Tell the work to run, pause or stop; it obeys after its current step."""
+        with atomic_path(self.path / "control") as temporary:
+            temporary.write_text(command, encoding="utf-8")
+
+    def command(self) -> Command:
+        """Return the last command sent; ``"run"`` where there is none."""
+        try:
+            text = (self.path / "control").read_text(encoding="utf-8").strip()
+        except OSError:
+            return "run"
+        return text if text in ("pause", "stop") else "run"  # type: ignore[return-value]
+
+    def is_alive(self) -> bool:
+        """Say whether somebody is at work here, on this machine or another."""
+        try:
+            beat = json.loads((self.path / "heartbeat.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        if beat["host"] == socket.gethostname():
+            return _same_process(beat["pid"], beat["started"])
+        return bool(time.time() - beat["time"] < SILENT_SECONDS)
+
+    def silent_seconds(self) -> float:
+        """Return how long ago the last heartbeat was, by the clock of the file system."""
+        try:
+            return max(0.0, time.time() - (self.path / "heartbeat.json").stat().st_mtime)
+        except OSError:
+            return float("inf")
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Do the work inside: refuse if somebody is at it, and show a heartbeat.
+
+        Raises
+        ------
+        RunError
+            If the folder is being worked in already.
+        """
+        if self.is_alive():
+            raise RunError(
+                f"{self.path} is in use by another training or prediction. Wait for it, stop it, "
+                "or choose another folder."
+            )
+        self.send("run")
+        done = threading.Event()
+        self._beat()
+        heart = threading.Thread(target=self._keep_beating, args=(done,), daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            done.set()
+            heart.join()
+            (self.path / "heartbeat.json").unlink(missing_ok=True)
+
+    def _keep_beating(self, done: threading.Event) -> None:
+        while not done.wait(HEARTBEAT_SECONDS):
+            try:
+                self._beat()
+            except Exception:  # noqa: BLE001, S112 - a full disk must not end the work
+                continue
+
+    def _beat(self) -> None:
+        beat = {
+            "pid": os.getpid(),
+            "started": psutil.Process().create_time(),
+            "host": socket.gethostname(),
+            "time": time.time(),
+        }
+        with atomic_path(self.path / "heartbeat.json") as temporary:
+            temporary.write_text(json.dumps(beat), encoding="utf-8")
+
+
+def _same_process(pid: int, started: float) -> bool:
+    """Say whether a process lives and is the one that wrote its id, not a later namesake."""
+    try:
+        process = psutil.Process(pid)
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return alive and abs(process.create_time() - started) < 1.0
+    except psutil.Error:
+        return False

@@ -1,0 +1,235 @@
+"""Predict whole scans window by window, and bring the answer back onto the scan's grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.data.utils import compute_importance_map, dense_patch_slices
+from torch import Tensor, nn
+
+from napari_medcontext.core import transforms
+from napari_medcontext.core.checks import checked_image
+from napari_medcontext.core.config import RunConfig
+from napari_medcontext.core.dataset import Classes
+from napari_medcontext.core.device import Compute, choose_compute, explained_memory_errors
+from napari_medcontext.core.errors import RunError
+from napari_medcontext.core.networks import build_network
+from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.transforms import Spacing
+from napari_medcontext.core.volume import Volume
+
+Which = Literal["student", "teacher", "mean"]
+OVERLAP = 0.5
+MEMORY_ADVICE = "Choose a coarser spacing, a smaller patch size or network, or the CPU."
+
+
+class Cancelled(Exception):
+    """Somebody asked to stop in the middle of a prediction."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A predicted label volume on its scan's own grid, and probabilities if asked for.
+
+    ``probabilities`` maps each foreground class id to float32 of the scan's shape.
+    """
+
+    labels: Volume
+    probabilities: Mapping[int, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Trained networks with all that is needed to apply them.
+
+    Several networks answer with the mean of their probabilities.
+    """
+
+    networks: Sequence[nn.Module]
+    config: RunConfig
+    classes: Classes
+    spacing: Spacing
+    compute: Compute
+
+    def predict(
+        self, scan: Volume, *, probabilities: bool = False
+    ) -> Generator[float, None, Prediction]:
+        """Segment a scan.
+
+        Parameters
+        ----------
+        scan
+            Any grid and orientation.
+        probabilities
+            Whether to return the probability of each class too.
+
+        Yields
+        ------
+        float
+            Share of the windows that are done.
+
+        Returns
+        -------
+        Prediction
+            On the scan's own grid, with the classes' own ids.
+        """
+        checked_image(scan)
+        prepared = transforms.prepare_image(scan, self.spacing, self.config.data)
+        image = torch.as_tensor(prepared.array)[None]
+        answer = yield from windowed_probabilities(
+            self.networks, image, self.config.data.patch_size, self.compute, overlap=OVERLAP
+        )
+        indices = transforms.class_map_on(answer, prepared.affine, scan)
+        labels = Volume(
+            self.classes.to_ids(indices), scan.affine, scan.name, dict(self.classes.names)
+        )
+        maps = {
+            class_id: transforms.probability_on(answer[index], prepared.affine, scan)
+            for index, class_id in enumerate(self.classes.ids)
+            if probabilities and class_id
+        }
+        return Prediction(labels, maps)
+
+
+def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None) -> Predictor:
+    """Build a run's networks with its trained weights.
+
+    Parameters
+    ----------
+    run
+        The run; it may still be training.
+    which
+        ``"student"`` (the paper found it better), ``"teacher"``, or the ``"mean"`` of both.
+    compute
+        Where to compute; by default as the run's settings say.
+
+    Raises
+    ------
+    RunError
+        If weights are missing, damaged, foreign, or do not fit the run's network.
+    """
+    config = run.spec().config
+    names: Sequence[Literal["student", "teacher"]] = (
+        ("student", "teacher") if which == "mean" else (which,)
+    )
+    if config.objective.method == "supervised" and which != "student":
+        raise RunError(f"{run.path} was trained without a teacher. Choose the student's weights.")
+    compute = compute or choose_compute(config.device)
+    networks, facts = [], {}
+    for name in names:
+        tensors, facts, state = run.load_weights(name)
+        network = build_network(
+            config.network,
+            channels=1,
+            classes=len(json.loads(facts["class_ids"])),
+            patch_size=config.data.patch_size,
+        )
+        tensors.pop("mask_token", None)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise RunError(
+                f"The weights in {state} do not fit the network {config.network.name} "
+                f"({config.network.size}) of {run.spec_path}. Were the settings changed?"
+            ) from error
+        networks.append(network.eval().to(compute.device))
+    names_by_id = {int(k): name for k, name in json.loads(facts["class_names"]).items()}
+    classes = Classes(tuple(json.loads(facts["class_ids"])), names_by_id)
+    x, y, z = json.loads(facts["spacing"])
+    return Predictor(networks, config, classes, (x, y, z), compute)
+
+
+@torch.inference_mode()
+def windowed_probabilities(
+    networks: Sequence[nn.Module],
+    image: Tensor,
+    window: tuple[int, int, int],
+    compute: Compute,
+    *,
+    overlap: float,
+) -> Generator[float, None, Tensor]:
+    """Slide a window over an image and average what the networks say.
+
+    Windows are weighted by a Gaussian, so that seams do not show. The sums stay in the
+    machine's memory, one window at a time on the device.
+
+    Parameters
+    ----------
+    networks
+        Each maps ``(1, C, x, y, z)`` to logits ``(1, K, x, y, z)``.
+    image
+        Shape ``(C, x, y, z)``; edges of an image smaller than the window are continued.
+    window
+        Size of the window in voxels.
+    overlap
+        Share of a window that the next one covers again.
+
+    Yields
+    ------
+    float
+        Share of the windows that are done.
+
+    Returns
+    -------
+    torch.Tensor
+        Probabilities, shape ``(K, x, y, z)``, float32, on the CPU.
+    """
+    padded, inner = _pad_to(image, window)
+    step = tuple(max(1, int(side * (1 - overlap))) for side in window)
+    boxes = dense_patch_slices(padded.shape[1:], window, step)
+    weight = compute_importance_map(window, mode="gaussian", sigma_scale=0.125, dtype=torch.float32)
+    total = torch.zeros(padded.shape[1:])
+    answer: Tensor | None = None
+    for done, box in enumerate(boxes):
+        yield done / len(boxes)
+        with explained_memory_errors(MEMORY_ADVICE):
+            here = _mean_probability(networks, padded[(slice(None), *box)][None], compute)
+        if answer is None:
+            answer = torch.zeros((here.shape[0], *padded.shape[1:]))
+        answer[(slice(None), *box)] += here * weight
+        total[box] += weight
+    assert answer is not None
+    yield 1.0
+    return (answer / total)[(slice(None), *inner)]
+
+
+def drained(work: Generator[Any, None, Any], should_stop: Callable[[], bool]) -> Any:
+    """Run a generator to its end and return what it returns.
+
+    Raises
+    ------
+    Cancelled
+        If ``should_stop`` says so in between.
+    """
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+        if should_stop():
+            work.close()
+            raise Cancelled
+
+
+def _mean_probability(networks: Sequence[nn.Module], patch: Tensor, compute: Compute) -> Tensor:
+    patch = patch.to(compute.device)
+    with compute.autocast():
+        answers = [network(patch).float().softmax(1) for network in networks]
+    return torch.stack(answers).mean(0)[0].cpu()
+
+
+def _pad_to(image: Tensor, window: tuple[int, int, int]) -> tuple[Tensor, tuple[slice, ...]]:
+    sides = image.shape[1:]
+    missing = [max(0, want - have) for want, have in zip(window, sides, strict=True)]
+    before = [gap // 2 for gap in missing]
+    inner = tuple(slice(b, b + side) for b, side in zip(before, sides, strict=True))
+    if not any(missing):
+        return image, inner
+    widths = [(0, 0)] + [(b, gap - b) for b, gap in zip(before, missing, strict=True)]
+    return torch.as_tensor(np.pad(image.numpy(), widths, mode="edge")), inner

@@ -1,0 +1,334 @@
+"""Train: a plain generator of events, the same in a test, a terminal, a thread or a process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from napari_medcontext import __version__
+from napari_medcontext.core.config import RunConfig
+from napari_medcontext.core.dataset import Batch, Dataset, PatchSampler, PreparedScan
+from napari_medcontext.core.device import (
+    Compute,
+    choose_compute,
+    explained_memory_errors,
+    release_memory,
+)
+from napari_medcontext.core.events import (
+    CheckpointSaved,
+    Event,
+    Paused,
+    Resumed,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    ValidationFinished,
+)
+from napari_medcontext.core.inference import OVERLAP, Cancelled, drained, windowed_probabilities
+from napari_medcontext.core.learner import Learner, StepResult
+from napari_medcontext.core.masking import AXES, choose_axis
+from napari_medcontext.core.metrics import dice
+from napari_medcontext.core.networks import check_patch_size
+from napari_medcontext.core.previews import PreviewMaker
+from napari_medcontext.core.run import RunFolder
+
+Question = Callable[[], bool]
+MEMORY_ADVICE = (
+    "Lower the patch size or the patches a step, choose a smaller network, or the CPU; what was "
+    "learned up to the last saved state is kept."
+)
+MAX_PREVIEW_SHARE = 0.1
+"""Previews of large scans come less often than asked, so that training keeps its pace."""
+PAUSE_POLL_SECONDS = 0.1
+
+
+def train(
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    run: RunFolder | None = None,
+    should_stop: Question = lambda: False,
+    should_pause: Question = lambda: False,
+) -> Iterator[Event]:
+    """Train a network, step by step.
+
+    Parameters
+    ----------
+    config
+        All settings.
+    dataset
+        Prepared scans.
+    run
+        Where to save states and the log, and to go on from; ``None`` saves nothing.
+    should_stop, should_pause
+        Asked after each step. A stopped run saves its state and ends.
+
+    Yields
+    ------
+    Event
+        ``RunStarted``, a ``StepFinished`` for each step, validations, previews and saved
+        states in between, and ``RunFinished`` at the end.
+
+    Raises
+    ------
+    SettingsError, RunError, OutOfMemoryError
+        With what to change.
+    """
+    check_patch_size(config.network.name, config.data.patch_size)
+    compute = choose_compute(config.device)
+    training = _Training(config, dataset, run, compute, should_stop, should_pause)
+    try:
+        with explained_memory_errors(MEMORY_ADVICE):
+            yield from training.events()
+    finally:
+        training.close()
+        del training
+        release_memory(compute.device)
+
+
+@dataclass
+class _Best:
+    mean_dsc: float = -1.0
+    step: int = 0
+
+
+@dataclass
+class _Clock:
+    """When things that happen every so many seconds are due."""
+
+    previewed: float = -np.inf
+    preview_cost: float = 0.0
+    saved: float = field(default_factory=time.monotonic)
+
+    def preview_due(self, every: float) -> bool:
+        wait = max(every, self.preview_cost / MAX_PREVIEW_SHARE)
+        return every > 0 and time.monotonic() - self.previewed >= wait
+
+    def checkpoint_due(self, every: float) -> bool:
+        return time.monotonic() - self.saved >= every
+
+
+class _Training:
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        run: RunFolder | None,
+        compute: Compute,
+        should_stop: Question,
+        should_pause: Question,
+    ) -> None:
+        self._config, self._dataset, self._run = config, dataset, run
+        self._compute = compute
+        self._should_stop, self._should_pause = should_stop, should_pause
+        spacings = [scan.source_spacing for scan in dataset.training]
+        self._mask_axis = choose_axis(config.masking.axis, spacings)
+        with explained_memory_errors(MEMORY_ADVICE):
+            self._learner = Learner(config, len(dataset.classes.ids), self._mask_axis, compute)
+        self._previews = dataset.preview and PreviewMaker(
+            dataset.preview, dataset.classes, config, self._mask_axis, compute
+        )
+        self._batches = _Prefetcher(PatchSampler(dataset.training, config))
+        self._best, self._clock = _Best(), _Clock()
+        self._restore()
+
+    def close(self) -> None:
+        """End the prefetching thread and drop everything big."""
+        self._batches.close()
+        self.__dict__.clear()
+
+    def events(self) -> Iterator[Event]:
+        yield self._started()
+        steps, training = self._config.training.steps, self._config.training
+        while self._learner.step < steps and not self._should_stop():
+            yield from self._wait_while_paused()
+            yield self._one_step()
+            step = self._learner.step
+            last = step == steps
+            if self._dataset.validation and (last or step % training.validate_every == 0):
+                yield from self._unless_stopped(self._validate)
+            if self._run and (last or self._clock.checkpoint_due(training.checkpoint_every)):
+                yield self._save()
+            if self._previews and (last or self._clock.preview_due(training.preview_every)):
+                yield from self._unless_stopped(self._preview)
+        if self._run and self._run.last_step() < self._learner.step:
+            yield self._save()
+        yield self._finished()
+
+    def _started(self) -> RunStarted:
+        config = self._config
+        return RunStarted(
+            first_step=self._learner.step,
+            steps=config.training.steps,
+            device=self._compute.title,
+            precision=self._compute.precision,
+            parameters=sum(p.numel() for p in self._learner.student.parameters()),
+            network=config.network.name,
+            method=config.objective.method,
+            mask_axis=AXES[self._mask_axis],
+            class_names=dict(self._dataset.classes.names),
+            spacing=self._dataset.spacing,
+            validated=bool(self._dataset.validation),
+        )
+
+    def _one_step(self) -> StepFinished:
+        started = time.perf_counter()
+        step = self._learner.step
+        result = self._learner.learn(self._batches.batch(step, self._config.training.steps))
+        seconds = time.perf_counter() - started
+        if not np.isfinite(sum(result.losses.values())):
+            raise FloatingPointError(
+                f"The loss became {result.losses} at step {step + 1}. Lower the learning rate."
+            )
+        event = StepFinished(
+            step + 1, result.losses, result.momentum, result.learning_rate, seconds
+        )
+        if self._run:
+            self._run.append_log(_log_row(event, result))
+        return event
+
+    def _wait_while_paused(self) -> Iterator[Event]:
+        if not self._should_pause():
+            return
+        if self._run:
+            yield self._save()
+        yield Paused(self._learner.step)
+        while self._should_pause() and not self._should_stop():
+            time.sleep(PAUSE_POLL_SECONDS)
+        yield Resumed(self._learner.step)
+
+    def _unless_stopped(self, work: Callable[[], Event]) -> Iterator[Event]:
+        try:
+            yield work()
+        except Cancelled:
+            return
+
+    def _preview(self) -> Event:
+        assert self._previews is not None
+        started = time.monotonic()
+        event = self._previews.make(self._learner, self._should_stop)
+        self._clock.previewed = time.monotonic()
+        self._clock.preview_cost = self._clock.previewed - started
+        return event
+
+    def _validate(self) -> Event:
+        self._learner.student.eval()
+        scores = [self._dice(scan) for scan in self._dataset.validation]
+        by_class = {
+            class_id: float(np.nanmean([score[index] for score in scores]))
+            for index, class_id in enumerate(self._dataset.classes.ids)
+            if class_id and not all(np.isnan(score[index]) for score in scores)
+        }
+        mean = float(np.mean(list(by_class.values()))) if by_class else 0.0
+        best = mean > self._best.mean_dsc
+        if best:
+            self._best = _Best(mean, self._learner.step)
+        if self._run:
+            names = self._dataset.classes.names
+            self._run.append_validation(
+                [
+                    {"step": self._learner.step, "class_id": k, "class_name": names[k], "dsc": dsc}
+                    for k, dsc in by_class.items()
+                ]
+            )
+            if best:
+                self._run.save_state(
+                    self._learner.step, self._learner.weights(), self._facts(), None
+                )
+        return ValidationFinished(self._learner.step, by_class, mean, best)
+
+    def _dice(self, scan: PreparedScan) -> list[float]:
+        """Return the student's Dice on one scan for each class index; NaN where absent."""
+        assert scan.labels is not None
+        work = windowed_probabilities(
+            [self._learner.student],
+            scan.image[None],
+            self._config.data.patch_size,
+            self._compute,
+            overlap=OVERLAP,
+        )
+        predicted = drained(work, self._should_stop).argmax(0).numpy()
+        reference = scan.labels.numpy()
+        return [
+            dice(predicted == index, reference == index)
+            for index in range(len(self._dataset.classes.ids))
+        ]
+
+    def _save(self) -> CheckpointSaved:
+        assert self._run is not None
+        rest = {
+            **self._learner.rest(),
+            "best_mean_dsc": self._best.mean_dsc,
+            "best_step": self._best.step,
+        }
+        self._run.save_state(self._learner.step, self._learner.weights(), self._facts(), rest)
+        self._clock.saved = time.monotonic()
+        return CheckpointSaved(self._learner.step)
+
+    def _restore(self) -> None:
+        state = self._run.load_state() if self._run else None
+        if self._run is None or state is None:
+            return
+        step, weights, rest = state
+        self._learner.restore(step, weights, rest)
+        self._best = _Best(rest["best_mean_dsc"], rest["best_step"])
+        self._run.truncate_logs(step)
+
+    def _facts(self) -> dict[str, str]:
+        """Return what prediction needs to know beside the settings and the weights."""
+        return {
+            "napari_medcontext": __version__,
+            "class_ids": json.dumps(self._dataset.classes.ids),
+            "class_names": json.dumps(dict(self._dataset.classes.names)),
+            "spacing": json.dumps(self._dataset.spacing),
+        }
+
+    def _finished(self) -> RunFinished:
+        step, steps = self._learner.step, self._config.training.steps
+        if step < steps:
+            return RunFinished("stopped", step, f"Stopped after step {step} of {steps}; kept.")
+        if self._best.step:
+            kept = f"the best weights are those of step {self._best.step}, "
+            kept += f"with a Dice of {self._best.mean_dsc:.3f} on validation"
+        else:
+            kept = "the last weights are kept, since there is no validation scan"
+        return RunFinished("completed", step, f"Finished {steps} steps; {kept}.")
+
+
+class _Prefetcher:
+    """Cut the next batch while the current one is learned from."""
+
+    def __init__(self, sampler: PatchSampler) -> None:
+        self._sampler = sampler
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="medcontext-patches")
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def batch(self, step: int, steps: int) -> Batch:
+        """Return the batch of one step, and start on the one after it."""
+        waiting = self._next
+        current = (
+            waiting[1].result()
+            if waiting is not None and waiting[0] == step
+            else self._sampler.batch(step)
+        )
+        if step + 1 < steps:
+            self._next = (step + 1, self._pool.submit(self._sampler.batch, step + 1))
+        return current
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _log_row(event: StepFinished, result: StepResult) -> dict[str, object]:
+    return {
+        "step": event.step,
+        **result.losses,
+        "momentum": event.momentum,
+        "learning_rate": event.learning_rate,
+        "seconds": round(event.seconds, 4),
+    }

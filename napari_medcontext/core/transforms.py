@@ -1,0 +1,193 @@
+"""From a scan as acquired to what the network sees, and back onto the scan's own grid.
+
+A prepared scan has RAS axes ``(x, y, z)``, one spacing and normalised intensities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.transforms import (
+    Compose,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandRotate90d,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    SpatialResample,
+)
+from scipy import ndimage
+from torch import Tensor
+
+from napari_medcontext.core.config import DataSettings
+from napari_medcontext.core.volume import Affine, Volume
+
+FloatArray = npt.NDArray[np.float32]
+Spacing = tuple[float, float, float]
+Patch = Mapping[str, Tensor]
+
+SHARED_BACKGROUND = 0.1
+"""Share of exactly-zero voxels from which zero counts as outside the patient."""
+
+
+def normalise(array: npt.NDArray[Any], settings: DataSettings) -> FloatArray:
+    """Bring intensities to a common scale.
+
+    ``zscore``: zero mean and unit deviation over the patient (where a tenth of the voxels
+    or more is exactly zero, those are taken for the outside and left out). ``percentile``:
+    the same after clipping to the 0.5th and 99.5th percentile. ``window``: the settings'
+    window becomes 0 to 1, all else is clipped.
+    """
+    values = array.astype(np.float32)
+    if settings.intensity == "window":
+        low, high = settings.window
+        return np.clip((values - low) / (high - low), 0.0, 1.0)
+    inside = values[values != 0]
+    if inside.size == 0 or inside.size > (1 - SHARED_BACKGROUND) * values.size:
+        inside = values.ravel()
+    if settings.intensity == "percentile":
+        low, high = np.percentile(inside, (0.5, 99.5))
+        values, inside = np.clip(values, low, high), np.clip(inside, low, high)
+    mean, deviation = inside.mean(dtype=np.float64), inside.std(dtype=np.float64)
+    return ((values - mean) / max(float(deviation), 1e-8)).astype(np.float32)
+
+
+def prepare_image(volume: Volume, spacing: Spacing, settings: DataSettings) -> Volume:
+    """Return the scan with RAS axes, at a spacing, normalised.
+
+    Where the grid becomes coarser the scan is smoothed first, so that fine structure does
+    not alias.
+    """
+    upright = volume.reoriented("RAS")
+    array = upright.array.astype(np.float32)
+    factors = np.asarray(spacing) / np.asarray(upright.spacing)
+    if (factors > 1.01).any():
+        array = ndimage.gaussian_filter(array, np.maximum(factors - 1.0, 0.0) / 2.0)
+    affine, shape = resampled_grid(upright, spacing)
+    resampled = resample(array[None], upright.affine, affine, shape, mode="bilinear")[0]
+    return Volume(normalise(resampled, settings), affine, volume.name)
+
+
+def prepare_labels(labels: Volume, grid: Volume) -> npt.NDArray[Any]:
+    """Return the labels on a prepared scan's grid, by nearest neighbour.
+
+    Class ids above 2²⁴ would not survive the float32 that resampling computes in; callers
+    map ids to small class indices first.
+    """
+    upright = labels.reoriented("RAS")
+    array = upright.array[None].astype(np.float32)
+    resampled = resample(array, upright.affine, grid.affine, grid.shape, mode="nearest")[0]
+    return resampled.round().astype(labels.array.dtype)
+
+
+def resampled_grid(volume: Volume, spacing: Spacing) -> tuple[Affine, tuple[int, ...]]:
+    """Return affine and shape of a grid of another spacing that covers the same field of view.
+
+    Voxels keep their outer edges: the first voxel's outer corner stays where it was.
+    """
+    factors = np.asarray(spacing) / np.asarray(volume.spacing)
+    shape = tuple(max(1, int(side)) for side in np.round(np.asarray(volume.shape) / factors))
+    affine = volume.affine @ np.diag([*factors, 1.0])
+    affine[:3, 3] = (volume.affine @ np.array([*(factors - 1.0) / 2.0, 1.0]))[:3]
+    return affine, shape
+
+
+def resample(
+    channels: npt.NDArray[Any] | Tensor,
+    source: Affine,
+    target: Affine,
+    shape: tuple[int, ...],
+    *,
+    mode: str,
+) -> npt.NDArray[Any]:
+    """Resample ``(C, i, j, k)`` from one affine onto another grid; edges are continued."""
+    tensor = torch.as_tensor(np.ascontiguousarray(channels))
+    if tensor.shape[1:] == shape and np.allclose(source, target, atol=1e-6):
+        return np.asarray(channels)
+    from monai.data import MetaTensor
+
+    resampler = SpatialResample(mode=mode, padding_mode="border", dtype=torch.float32)
+    moved = resampler(
+        MetaTensor(tensor, affine=torch.as_tensor(source)),
+        dst_affine=torch.as_tensor(target),
+        spatial_size=shape,
+    )
+    return np.asarray(moved.as_tensor())
+
+
+def class_map_on(
+    probabilities: Tensor, affine: Affine, target: Volume
+) -> npt.NDArray[np.uint8]:
+    """Return the most probable class index at each voxel of another grid.
+
+    Classes are resampled one by one, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    probabilities
+        Shape ``(K, x, y, z)``, on the grid of ``affine``.
+    target
+        The volume whose grid, axes and orientation the answer gets.
+    """
+    best = np.zeros(target.shape, dtype=np.uint8)
+    highest = np.full(target.shape, -np.inf, dtype=np.float32)
+    for index in range(probabilities.shape[0]):
+        candidate = probability_on(probabilities[index], affine, target)
+        better = candidate > highest
+        best[better] = index
+        np.maximum(highest, candidate, out=highest)
+    return best
+
+
+def probability_on(probability: Tensor, affine: Affine, target: Volume) -> FloatArray:
+    """Return one class's probability, shape ``(x, y, z)``, on another grid."""
+    moved = resample(
+        probability[None].float().cpu(), affine, target.affine, target.shape, mode="bilinear"
+    )
+    return np.asarray(moved[0], dtype=np.float32)
+
+
+def augmentation(
+    settings: DataSettings, patch_size: tuple[int, int, int]
+) -> Callable[[Patch], Patch] | None:
+    """Return the random changes made to patches, or none.
+
+    ``gentle`` turns by up to 15°, scales by up to 10 %, changes brightness and contrast and
+    adds noise; left stays left. ``paper`` flips and turns by 90°, as the released code does.
+    """
+    if settings.augmentation == "none":
+        return None
+    both = ["image", "labels"]
+    if settings.augmentation == "gentle":
+        return Compose(
+            [
+                RandAffined(
+                    both,
+                    prob=0.5,
+                    rotate_range=(0.26, 0.26, 0.26),
+                    scale_range=(0.1, 0.1, 0.1),
+                    mode=("bilinear", "nearest"),
+                    padding_mode="border",
+                    spatial_size=patch_size,
+                ),
+                RandScaleIntensityd(["image"], factors=0.2, prob=0.3),
+                RandShiftIntensityd(["image"], offsets=0.2, prob=0.3),
+                RandGaussianNoised(["image"], prob=0.15, std=0.1),
+            ]
+        )
+    flips = [RandFlipd(both, prob=0.2, spatial_axis=axis) for axis in range(3)]
+    # A quarter turn swaps the sides of a patch, so only a square plane can be turned.
+    turns = [RandRotate90d(both, prob=0.2)] if patch_size[0] == patch_size[1] else []
+    return Compose(
+        [
+            *flips,
+            *turns,
+            RandScaleIntensityd(["image"], factors=0.1, prob=0.1),
+            RandShiftIntensityd(["image"], offsets=0.1, prob=0.1),
+        ]
+    )

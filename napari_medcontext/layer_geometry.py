@@ -1,0 +1,232 @@
+"""Where a layer's voxels lie in the patient: what is shown, and what is true.
+
+The viewer shows every scan in one display world, (inferior, posterior, left) in millimetres
+along (z, y, x): each RAS axis negated. So axial, coronal and sagittal views come upright, with
+the patient's right on the left, and scans of different extent line up. An oblique scan is shown
+straightened about its centre, for napari draws and paints oblique slices wrongly; its true
+affine stays in the layer's metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NotRequired, TypedDict, cast
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from nibabel.affines import apply_affine, voxel_sizes
+
+from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.volume import Affine, Volume, grid_distance, same_grid
+
+METADATA_KEY = "medcontext"
+DISPLAY_ORIENTATION = "IPL"
+AXIS_LABELS = ("z", "y", "x")
+RAS_TO_DISPLAY = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
+"""Takes RAS+ millimetres to the display world; its own inverse."""
+
+UNMOVED_TOLERANCE = 1e-3
+"""Largest displacement, in voxels, at which a layer still counts as where it was put."""
+
+SOURCE_TOLERANCE = 1e-6
+"""Largest relative difference at which an affine is its file's own, but for rounding."""
+
+
+class ScanMetadata(TypedDict):
+    """What a layer's ``metadata["medcontext"]`` holds."""
+
+    affine: Affine
+    """Takes layer data indices (z, y, x) to RAS+ millimetres, truly."""
+    shown: Affine
+    """Takes layer data indices to the display world, as the layer was first placed."""
+    source_orientation: str
+    """Axis codes of the file, e.g. ``"LPS"``."""
+    source_affine: Affine
+    source_shape: tuple[int, ...]
+    path: str | None
+    class_names: dict[int, str]
+    prediction_of: NotRequired[str]
+    """For a prediction: the name of its image layer."""
+    prediction_name: NotRequired[str]
+    """For a prediction: the name that it was first given."""
+
+
+def scan_metadata(layer: Layer) -> ScanMetadata | None:
+    """Return what this plugin noted about a layer, or None if it was made elsewhere."""
+    noted = layer.metadata.get(METADATA_KEY)
+    if isinstance(noted, Mapping) and {"affine", "shown"} <= noted.keys():
+        return cast(ScanMetadata, noted)
+    return None
+
+
+def metadata_of(volume: Volume, shown: Volume, path: str | None = None) -> ScanMetadata:
+    """Describe a volume, as it came and as a layer shows it.
+
+    Parameters
+    ----------
+    volume
+        On the axes of its file.
+    shown
+        The same reoriented to the axes of the layer's data.
+    path
+        The file, where there is one.
+    """
+    return ScanMetadata(
+        affine=shown.affine,
+        shown=straightened(shown),
+        source_orientation=volume.orientation,
+        source_affine=volume.affine,
+        source_shape=volume.shape,
+        path=path,
+        class_names=dict(volume.class_names),
+    )
+
+
+def straightened(shown: Volume) -> Affine:
+    """Return the data-to-display matrix: spacing and an offset that keeps the centre in place.
+
+    Parameters
+    ----------
+    shown
+        A volume on the axes of the display world.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(4, 4)``, in millimetres; diagonal but for its last column.
+    """
+    centre = (np.array(shown.shape) - 1) / 2
+    spacing = voxel_sizes(shown.affine)
+    matrix = np.diag([*spacing, 1.0])
+    matrix[:3, 3] = apply_affine(RAS_TO_DISPLAY @ shown.affine, centre) - spacing * centre
+    return matrix
+
+
+def world_matrix(layer: Layer) -> Affine:
+    """Return a layer's whole data-to-world transform, in millimetres.
+
+    Scale, translate, rotate, shear and affine are composed; units that are no lengths, such
+    as pixels, count as millimetres.
+
+    Raises
+    ------
+    ScanError
+        If the layer is no single three-dimensional grey-level array.
+    """
+    _require_scan(layer)
+    origin = np.array(layer.data_to_world((0, 0, 0)), dtype=float)
+    matrix = np.eye(4)
+    matrix[:3, 3] = origin
+    for axis, unit_point in enumerate(np.eye(3)):
+        matrix[:3, axis] = np.array(layer.data_to_world(unit_point)) - origin
+    matrix[:3] *= np.array([_millimetres(unit) for unit in layer.units])[:, np.newaxis]
+    return matrix
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Return the layer properties that put another layer in the same place."""
+    names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    return {name: getattr(layer, name) for name in names}
+
+
+def source_of(layer: Layer, layers: Iterable[Layer] = ()) -> ScanMetadata | None:
+    """Return a layer's own scan metadata, or else those of the scan that it was drawn on.
+
+    napari's "New labels" copies the place of the selected layer but not its metadata. The
+    scan is then the one of the same shape at the same place; among several, one whose name
+    the layer's name begins with.
+    """
+    if (own := scan_metadata(layer)) is not None:
+        return own
+    grid = _shown_grid(layer)
+    found = [
+        other
+        for other in layers
+        if other is not layer
+        and isinstance(other, Image | Labels)
+        and is_scan(other)
+        and scan_metadata(other) is not None
+        and grid_distance(_shown_grid(other), grid) < UNMOVED_TOLERANCE
+    ]
+    found.sort(key=lambda other: (not layer.name.startswith(other.name), isinstance(other, Labels)))
+    return scan_metadata(found[0]) if found else None
+
+
+def layer_grid(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
+    """Return where a layer's voxels lie, as a volume of zeros that takes no memory.
+
+    The affine is the true one. If the user moved the layer since, the move is applied in the
+    frame in which the scan is shown, so that voxels which lie on each other on the screen do
+    so in the patient.
+
+    Parameters
+    ----------
+    layer
+        A 3D image or labels layer.
+    layers
+        Where to look for the scan that a layer of the user's own was drawn on.
+
+    Raises
+    ------
+    ScanError
+        If the layer is no 3D scan.
+    """
+    grid = _shown_grid(layer)
+    noted = source_of(layer, layers)
+    if noted is None:
+        return Volume(grid.array, RAS_TO_DISPLAY @ grid.affine, layer.name)
+    placed = Volume(grid.array, noted["shown"], layer.name)
+    if grid_distance(placed, grid) < UNMOVED_TOLERANCE:
+        return Volume(grid.array, noted["affine"], layer.name)
+    moved = noted["affine"] @ np.linalg.inv(noted["shown"]) @ grid.affine
+    return Volume(grid.array, moved, layer.name)
+
+
+def on_source_axes(volume: Volume, source: ScanMetadata | None) -> Volume:
+    """Return a layer's volume on the axes of its file, with the file's very affine if unmoved.
+
+    Without a source the axes are those of RAS.
+    """
+    if source is None:
+        return volume.reoriented("RAS")
+    turned = volume.reoriented(source["source_orientation"])
+    affine = np.asarray(source["source_affine"])
+    close = np.allclose(turned.affine, affine, rtol=0, atol=SOURCE_TOLERANCE * np.abs(affine).max())
+    if close and turned.shape == tuple(source["source_shape"]):
+        return Volume(turned.array, affine, turned.name, turned.class_names)
+    return turned
+
+
+def is_scan(layer: Layer) -> bool:
+    """Say whether a layer is one three-dimensional grey-level or label array."""
+    return not layer.multiscale and not getattr(layer, "rgb", False) and layer.ndim == 3
+
+
+def lie_on_each_other(first: Volume, second: Volume) -> bool:
+    """Say whether two grids are one, their axes flipped or swapped or not."""
+    return same_grid(first, second.reoriented(first.orientation))
+
+
+def _shown_grid(layer: Layer) -> Volume:
+    zeros = np.broadcast_to(np.uint8(0), layer.data.shape if is_scan(layer) else ())
+    return Volume(zeros, world_matrix(layer), layer.name)
+
+
+def _require_scan(layer: Layer) -> None:
+    if is_scan(layer):
+        return
+    if layer.multiscale:
+        problem = "is multiscale; add its finest level as a layer of its own"
+    elif getattr(layer, "rgb", False):
+        problem = "holds colours, not intensities; convert it to grey levels"
+    else:
+        problem = (
+            f"has {layer.ndim} dimensions; a scan must have 3. "
+            "Split channels or time points into layers of their own"
+        )
+    raise ScanError(f"“{layer.name}” {problem}.")
+
+
+def _millimetres(unit: Any) -> float:
+    """Return how many millimetres a pint unit is; 1 for what is no length."""
+    return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else 1.0

@@ -1,0 +1,1 @@
+"""The docks: thin windows on the engine."""

@@ -1,0 +1,212 @@
+"""The preview dock: what the student and the teacher see and say while they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_medcontext.core.events import Event, PreviewReady, RunStarted
+from napari_medcontext.core.volume import Volume
+from napari_medcontext.layers import image_layer_data, labels_layer_data
+from napari_medcontext.widgets.panels import Panel, PanelViewer
+from napari_medcontext.widgets.session import real_viewer, session_of
+
+TITLES = ("reference", "masked input · student", "student", "teacher")
+NO_REFERENCE = "reference –\nthis scan has none"
+NO_TEACHER = "teacher –\nnone in a supervised run"
+WAITING = (
+    "<b>Nothing to see yet</b><p>While a run trains, the preview scan appears here, four "
+    "times side by side:</p>"
+    "<p><b>reference</b> – your own labels<br>"
+    "<b>masked input · student</b> – the scan with columns hidden, and what the student makes "
+    "of it<br>"
+    "<b>student</b> – its labels for the whole scan<br>"
+    "<b>teacher</b> – the slow average of the student, which guides it</p>"
+    "<p>Start a run in the Train dock; the first preview comes within seconds of the first "
+    "steps.</p>"
+)
+
+
+class PreviewDock(QWidget):
+    """Four linked panels that follow the previews of the viewer's run.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, or napari's proxy of it, whose session is watched. It is touched only
+        by *Keep as layers* and, while slices are linked, by moving its slice.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = real_viewer(viewer)
+        self._steps = 0
+        self._class_names: Mapping[int, str] = {}
+        self._preview: PreviewReady | None = None
+        self._arrived = 0.0
+        self.panels = PanelViewer(TITLES)
+        self.panels.follow(self._viewer)
+        self._build()
+        self._clock = QTimer(self, interval=1000)
+        self._clock.timeout.connect(self._tell_age)
+        session_of(viewer).event_received.connect(self._on_event)
+
+    def _build(self) -> None:
+        self.header = QLabel("No preview yet")
+        waiting = QLabel(WAITING, wordWrap=True, margin=16)
+        waiting.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(waiting)
+        self._pages.addWidget(self.panels)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.header)
+        layout.addWidget(self._pages, stretch=1)
+        layout.addLayout(self._controls())
+
+    def _controls(self) -> QHBoxLayout:
+        self.slices_button = QPushButton("2D", toolTip="Show one slice of the scan.")
+        self.volumes_button = QPushButton("3D", toolTip="Show the whole scan, to turn around.")
+        choice = QButtonGroup(self)
+        for button in (self.slices_button, self.volumes_button):
+            button.setCheckable(True)
+            button.setFixedWidth(40)
+            choice.addButton(button)
+        self.slices_button.setChecked(True)
+        self.volumes_button.toggled.connect(self.panels.show_3d)
+        self.panels.volumes_shown.connect(self._press_dimensions)
+        self.link_box = QCheckBox("Link slices")
+        self.link_box.setToolTip("Show the same slice, in mm, here and in the main window.")
+        self.link_box.toggled.connect(self.panels.link_slices)
+        self.opacity_slider = QSlider(Qt.Orientation.Horizontal)
+        self.opacity_slider.setRange(0, 100)
+        self.opacity_slider.setToolTip("How much the labels cover the scan, in per cent.")
+        self.opacity_slider.valueChanged.connect(self._set_opacity)
+        self.opacity_slider.setValue(50)
+        self.keep_button = QPushButton("Keep as layers")
+        self.keep_button.setToolTip(
+            "Add the scan, the masked scan and the labels of all panels to the main window. "
+            "Only the student's labels are switched on, so that none covers another."
+        )
+        self.keep_button.setEnabled(False)
+        self.keep_button.clicked.connect(self.keep_as_layers)
+        row = QHBoxLayout()
+        row.addWidget(self.slices_button)
+        row.addWidget(self.volumes_button)
+        row.addWidget(self.link_box)
+        row.addWidget(QLabel("Labels"))
+        row.addWidget(self.opacity_slider, stretch=1)
+        row.addWidget(self.keep_button)
+        return row
+
+    def keep_as_layers(self) -> None:
+        """Add what is shown to the main viewer: the scan, the masked scan and the labels."""
+        if self._preview is None:
+            return
+        for layer in kept_layers(self._preview, self._class_names):
+            self._viewer.add_layer(layer)
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case RunStarted(steps=steps, class_names=class_names):
+                self._steps, self._class_names = steps, class_names
+            case PreviewReady():
+                self._show(event)
+
+    def _show(self, preview: PreviewReady) -> None:
+        image = self._same_image(preview)
+        self._preview = preview
+        self._arrived = monotonic()
+        self.panels.show_panels(panels_of(preview, image, self._class_names))
+        self._pages.setCurrentWidget(self.panels)
+        self.keep_button.setEnabled(True)
+        self._tell_age()
+        self._clock.start()
+
+    def _same_image(self, preview: PreviewReady) -> Any:
+        """Return the image that is on show where the new one equals it: it need not be drawn."""
+        shown = self.panels.shown_image
+        return shown if np.array_equal(shown, preview.image) else preview.image
+
+    def _set_opacity(self, per_cent: int) -> None:
+        self.panels.set_labels_opacity(per_cent / 100)
+
+    def _press_dimensions(self, volumes: bool) -> None:
+        (self.volumes_button if volumes else self.slices_button).setChecked(True)
+
+    def _tell_age(self) -> None:
+        if self._preview is not None:
+            steps = f" of {self._steps}" if self._steps else ""
+            age = age_text(monotonic() - self._arrived)
+            self.header.setText(f"step {self._preview.step}{steps} · {self._preview.name} · {age}")
+
+
+def panels_of(
+    preview: PreviewReady, image: Any, class_names: Mapping[int, str]
+) -> tuple[Panel, Panel, Panel, Panel]:
+    """Return the four panels of a preview, ``image`` standing for its own equal one."""
+    reference, masked, student, teacher = TITLES
+    contents = (
+        (reference if preview.reference is not None else NO_REFERENCE, image, preview.reference),
+        (masked, preview.masked, preview.student_masked),
+        (student, image, preview.student),
+        (teacher if preview.teacher is not None else NO_TEACHER, image, preview.teacher),
+    )
+    first, second, third, fourth = (
+        Panel(title, pixels, labels, preview.affine, class_names)
+        for title, pixels, labels in contents
+    )
+    return first, second, third, fourth
+
+
+def kept_layers(preview: PreviewReady, class_names: Mapping[int, str]) -> list[Layer]:
+    """Return a preview as layers for the main viewer, lowest first."""
+    images = {"image": preview.image, "masked input": preview.masked}
+    labels = {
+        "reference": preview.reference,
+        "teacher": preview.teacher,
+        "student, masked": preview.student_masked,
+        "student": preview.student,
+    }
+    data = [
+        image_layer_data(Volume(array, preview.affine, name=_kept_name(preview, what)))
+        for what, array in images.items()
+    ] + [
+        labels_layer_data(Volume(array, preview.affine, _kept_name(preview, what), class_names))
+        for what, array in labels.items()
+        if array is not None
+    ]
+    layers = [Layer.create(*layer_data) for layer_data in data]
+    for layer in layers:
+        layer.visible = layer.name.endswith((": image", ": student"))
+    return layers
+
+
+def age_text(seconds: float) -> str:
+    """Return how long ago something was, in words."""
+    if seconds < 1:
+        return "just now"
+    if seconds < 60:
+        return f"{seconds:.0f} s ago"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min ago"
+    return f"{seconds / 3600:.0f} h ago"
+
+
+def _kept_name(preview: PreviewReady, what: str) -> str:
+    return f"preview step {preview.step}: {what}"

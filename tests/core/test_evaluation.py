@@ -1,0 +1,232 @@
+import csv
+import math
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.evaluation import (
+    ClassScore,
+    evaluate_folders,
+    evaluate_volumes,
+    pair_by_name,
+    scores_to_text,
+    summarise,
+    write_scores,
+)
+from napari_medcontext.core.io import read_volume, write_volume
+from napari_medcontext.core.metrics import surface_distances
+from napari_medcontext.core.volume import Volume
+
+ABDOMENS = Path(__file__).parents[3] / "shared" / "data" / "abdomen_labels"
+NAMES = {1: "liver", 2: "spleen", 3: "pancreas", 4: "aorta"}
+
+
+def volume(array, name: str, spacing=(1.0, 2.0, 5.0), **changes) -> Volume:
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = -30, 10, 200
+    return Volume(np.asarray(array), affine, name, **changes)
+
+
+@pytest.fixture
+def reference() -> Volume:
+    array = np.zeros((8, 9, 10), dtype=np.uint8)
+    array[1:5, 1:5, 1:5] = 1
+    array[6, 6, 6] = 2
+    return volume(array, "reference", class_names=NAMES)
+
+
+@pytest.fixture
+def prediction(reference) -> Volume:
+    array = reference.array.copy()
+    array[1, 1:5, 1:5] = 0
+    array[6, 6, 6] = 0
+    array[0, 0, 9] = 3
+    return volume(array, "prediction")
+
+
+def by_name(scores: list[ClassScore]) -> dict[str, ClassScore]:
+    return {score.class_name: score for score in scores}
+
+
+def score(status: str, dsc: float, hd95_mm: float) -> ClassScore:
+    return ClassScore("case", 1, "liver", status, dsc, hd95_mm, 1.0, 1.0)
+
+
+def test_found_class_is_scored_with_spacing_and_volumes(prediction, reference):
+    liver = by_name(evaluate_volumes(prediction, reference, case="a"))["liver"]
+    assert (liver.case, liver.class_id, liver.status) == ("a", 1, "found")
+    assert liver.dsc == pytest.approx(2 * 48 / (48 + 64))
+    assert liver.hd95_mm == pytest.approx(1.0)
+    assert liver.prediction_ml == pytest.approx(48 * 10 / 1000)
+    assert liver.reference_ml == pytest.approx(64 * 10 / 1000)
+
+
+def test_missed_and_invented_classes_have_dice_0_and_no_distance(prediction, reference):
+    scores = by_name(evaluate_volumes(prediction, reference, case="a"))
+    for name, status in [("spleen", "missed"), ("pancreas", "invented")]:
+        assert (scores[name].status, scores[name].dsc) == (status, 0.0)
+        assert math.isnan(scores[name].hd95_mm)
+    assert scores["spleen"].prediction_ml == 0.0
+    assert scores["pancreas"].reference_ml == 0.0
+
+
+def test_class_that_is_nowhere_is_absent_and_not_measurable(prediction, reference):
+    aorta = by_name(evaluate_volumes(prediction, reference, case="a"))["aorta"]
+    assert aorta.status == "absent"
+    assert math.isnan(aorta.dsc)
+    assert math.isnan(aorta.hd95_mm)
+
+
+def test_background_is_no_class(prediction, reference):
+    names = {0: "background", **NAMES}
+    scores = evaluate_volumes(prediction, reference, case="a", class_names=names)
+    assert [score.class_id for score in scores] == [1, 2, 3, 4]
+
+
+def test_classes_can_be_chosen_and_unnamed_ones_go_by_their_id(prediction, reference):
+    scores = evaluate_volumes(prediction, reference, case="a", class_names={}, classes=[3, 7])
+    assert [(s.class_name, s.status) for s in scores] == [
+        ("class 3", "invented"),
+        ("class 7", "absent"),
+    ]
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "SAR", "PIL"])
+def test_prediction_stored_along_other_axes_scores_the_same(prediction, reference, orientation):
+    turned = prediction.reoriented(orientation)
+    assert (
+        by_name(evaluate_volumes(turned, reference, case="a"))["liver"]
+        == by_name(evaluate_volumes(prediction, reference, case="a"))["liver"]
+    )
+
+
+def test_shifted_grid_is_refused_by_how_far_it_lies(prediction, reference):
+    affine = reference.affine.copy()
+    affine[2, 3] += 2.5
+    shifted = Volume(prediction.array, affine, "prediction")
+    with pytest.raises(ScanError, match=r"“prediction” and “reference”.*2\.5 mm"):
+        evaluate_volumes(shifted, reference, case="a")
+
+
+def test_other_size_is_refused_with_both_sizes(prediction, reference):
+    smaller = volume(prediction.array[1:], "prediction")
+    with pytest.raises(ScanError, match=r"7×9×10 voxels of 1×2×5 mm against 8×9×10"):
+        evaluate_volumes(smaller, reference, case="a")
+
+
+def test_floating_point_class_ids_are_taken_and_fractions_refused(prediction, reference):
+    as_float = volume(prediction.array.astype(np.float32), "prediction")
+    expected = scores_to_text(evaluate_volumes(prediction, reference, case="a"))
+    assert scores_to_text(evaluate_volumes(as_float, reference, case="a")) == expected
+    fractions = volume(prediction.array * 0.5, "prediction")
+    with pytest.raises(ScanError, match=r"“prediction”.*whole"):
+        evaluate_volumes(fractions, reference, case="a")
+
+
+def test_mean_dice_cannot_rise_by_finding_less():
+    whole = [score("found", 0.9, 2.0), score("found", 0.3, 30.0)]
+    less = [score("found", 0.9, 2.0), score("missed", 0.0, math.nan)]
+    assert summarise(less).mean_dsc < summarise(whole).mean_dsc
+    assert summarise(less).text == "DSC 0.450 · HD95 2.0 mm over 1 of 2, 1 missed"
+
+
+def test_summary_counts_what_is_missed_and_invented_and_leaves_out_what_is_absent():
+    scores = [score("found", 0.8, 4.0)] * 2 + [score("missed", 0.0, math.nan)]
+    scores += [score("invented", 0.0, math.nan), score("absent", math.nan, math.nan)]
+    summary = summarise(scores)
+    assert (summary.found, summary.missed, summary.invented, summary.counted) == (2, 1, 1, 4)
+    assert summary.text == "DSC 0.400 · HD95 4.0 mm over 2 of 4, 1 missed, 1 invented"
+
+
+def test_summary_says_when_nothing_can_be_measured():
+    assert summarise([score("missed", 0.0, math.nan)]).text == (
+        "DSC 0.000 · HD95 not measurable over 0 of 1, 1 missed"
+    )
+    assert summarise([]).text == "nothing to compare: neither holds a class"
+    assert math.isnan(summarise([]).mean_dsc)
+
+
+def test_csv_has_the_fields_as_columns_and_leaves_empty_what_is_not_measurable(
+    tmp_path, prediction, reference
+):
+    scores = evaluate_volumes(prediction, reference, case="a, b")
+    path = write_scores(tmp_path / "new" / "metrics.csv", scores)
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    header = "case,class_id,class_name,status,dsc,hd95_mm,prediction_ml,reference_ml"
+    assert list(rows[0]) == header.split(",") == [field.name for field in fields(ClassScore)]
+    assert rows[0]["case"] == "a, b"
+    assert float(rows[0]["dsc"]) == pytest.approx(scores[0].dsc, abs=1e-5)
+    assert (rows[1]["dsc"], rows[1]["hd95_mm"]) == ("0", "")
+    assert (rows[3]["dsc"], rows[3]["status"]) == ("", "absent")
+    assert [entry.name for entry in path.parent.iterdir()] == ["metrics.csv"]
+
+
+def test_clipboard_text_is_the_same_table_separated_by_tabs(prediction, reference):
+    lines = scores_to_text(evaluate_volumes(prediction, reference, case="a")).splitlines()
+    assert len(lines) == 1 + 4
+    assert lines[2].split("\t") == ["a", "2", "spleen", "missed", "0", "", "0", "0.01"]
+
+
+def test_folders_are_paired_by_name_whatever_the_compression(tmp_path, prediction, reference):
+    predictions, labels = tmp_path / "predictions", tmp_path / "labels"
+    for name in ("case_2.nii.gz", "case_1.nii"):
+        write_volume(labels / name, reference)
+    write_volume(predictions / "case_1.nii.gz", prediction)
+    write_volume(predictions / "case_2.nii.gz", reference)
+    write_volume(predictions / "extra.nii", reference)
+    cases = list(evaluate_folders(predictions, labels))
+    assert [scores[0].case for scores in cases] == ["case_1", "case_2"]
+    assert by_name(cases[0])["spleen"].status == "missed"
+    assert summarise(cases[1]).mean_dsc == 1.0
+    pairs, left_over = pair_by_name(sorted(predictions.iterdir()), sorted(labels.iterdir()))
+    assert len(pairs) == 2
+    assert left_over == [predictions / "extra.nii"]
+
+
+def test_names_given_for_folders_stand_in_the_scores(tmp_path, reference):
+    write_volume(tmp_path / "case.nii.gz", reference)
+    (scores,) = evaluate_folders(tmp_path, tmp_path, class_names={1: "heart"})
+    assert [score.class_name for score in scores] == ["heart", "class 2"]
+
+
+def test_folders_without_a_common_name_are_refused_at_once(tmp_path, reference):
+    write_volume(tmp_path / "predictions" / "a.nii", reference)
+    write_volume(tmp_path / "labels" / "b.nii", reference)
+    with pytest.raises(ScanError, match=r"No file in .*predictions has the name"):
+        evaluate_folders(tmp_path / "predictions", tmp_path / "labels")
+
+
+def test_two_files_of_one_name_are_refused():
+    with pytest.raises(ScanError, match=r"a\.nii and a\.nii\.gz have the same name"):
+        pair_by_name([Path("a.nii"), Path("a.nii.gz")], [])
+
+
+def test_evaluation_imports_neither_torch_nor_a_window():
+    code = (
+        "import sys, napari_medcontext.core.evaluation;"
+        "print({'torch', 'monai', 'qtpy', 'napari'} & sys.modules.keys())"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == "set()"
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not ABDOMENS.is_dir(), reason="the real volumes are not here")
+def test_right_kidney_of_a_real_abdomen_lies_6_mm_off():
+    prediction, reference = (read_volume(ABDOMENS / f"case_01_{side}.nii.gz") for side in "ab")
+    (kidney,) = evaluate_volumes(prediction, reference, case="case_01", classes=[2])
+    assert kidney.status == "found"
+    assert kidney.hd95_mm == pytest.approx(6.00, abs=0.01)
+    masks = prediction.array == 2, reference.array == 2
+    there, back = (np.percentile(d, 95) for d in surface_distances(*masks, reference.spacing))
+    assert there == pytest.approx(6.00, abs=0.01)
+    assert there > back
+    assert kidney.dsc == pytest.approx(2 * (masks[0] & masks[1]).sum() / (138967 + 131994))
