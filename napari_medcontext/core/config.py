@@ -87,7 +87,11 @@ class MaskingSettings(Settings):
     """What is hidden in the masked view (Eq. 1)."""
 
     ratio: float = setting(
-        0.4, "Share of the columns that is hidden from the student.", unit="of the plane", gt=0, lt=1
+        0.4,
+        "Share of the columns that is hidden from the student.",
+        unit="of the plane",
+        gt=0,
+        lt=1,
     )
     block_size: int = setting(
         16, "Width of one hidden column, in the plane across the depth axis.", unit="voxels", ge=1
@@ -130,22 +134,22 @@ class TrainingSettings(Settings):
     )
     weight_decay: float = setting(1e-5, "Weight decay of AdamW.", ge=0)
     warmup_steps: int = setting(
-        20, "Steps over which the learning rate rises before it falls along a cosine.",
-        unit="steps", ge=0,
+        20,
+        "Steps over which the learning rate rises before it falls along a cosine.",
+        unit="steps",
+        ge=0,
     )
-    gradient_clip: float = setting(
-        12.0, "Largest norm of the gradient; 0 does not clip.", ge=0
-    )
+    gradient_clip: float = setting(12.0, "Largest norm of the gradient; 0 does not clip.", ge=0)
     seed: int = setting(0, "Number that fixes every random choice.", ge=0)
     validate_every: int = setting(
         100, "Steps between validations, where there is a validation scan.", unit="steps", ge=1
     )
-    preview_every: float = setting(
-        10.0, "Seconds between previews; 0 shows none.", unit="s", ge=0
-    )
+    preview_every: float = setting(10.0, "Seconds between previews; 0 shows none.", unit="s", ge=0)
     checkpoint_every: float = setting(
-        15.0, "Seconds between saved states; so much is lost at most when the power fails.",
-        unit="s", ge=0,
+        15.0,
+        "Seconds between saved states; so much is lost at most when the power fails.",
+        unit="s",
+        ge=0,
     )
 
 
@@ -156,9 +160,7 @@ class DeviceSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto", "Number format; auto takes the fastest that the device computes natively."
     )
-    threads: int = setting(
-        0, "Processor threads; 0 takes all cores.", unit="threads", ge=0
-    )
+    threads: int = setting(0, "Processor threads; 0 takes all cores.", unit="threads", ge=0)
 
 
 class RunConfig(Settings):

@@ -86,9 +86,7 @@ class Batch:
     labels: Tensor
 
 
-def load_dataset(
-    spec: RunSpec, cache: Path | None = None
-) -> Generator[Event, None, Dataset]:
+def load_dataset(spec: RunSpec, cache: Path | None = None) -> Generator[Event, None, Dataset]:
     """Read, check and prepare the scans of a run.
 
     Parameters
@@ -345,9 +343,7 @@ class _CacheEntry:
             config.data.window,
         ]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-        self._parts = {
-            part: folder / f"{key}-{part}.npy" for part in ("image", "labels", "affine")
-        }
+        self._parts = {part: folder / f"{key}-{part}.npy" for part in ("image", "labels", "affine")}
         self._has_labels = case.labels is not None
 
     def load(self) -> _Arrays | None:

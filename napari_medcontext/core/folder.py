@@ -88,7 +88,6 @@ class WorkFolder:
                 f"{self.path} is in use by another training or prediction. Wait for it, stop it, "
                 "or choose another folder."
             )
-        self.send("run")
         done = threading.Event()
         self._beat()
         heart = threading.Thread(target=self._keep_beating, args=(done,), daemon=True)
@@ -104,7 +103,7 @@ class WorkFolder:
         while not done.wait(HEARTBEAT_SECONDS):
             try:
                 self._beat()
-            except Exception:  # noqa: BLE001, S112 - a full disk must not end the work
+            except Exception:  # a full disk must not end the work
                 continue
 
     def _beat(self) -> None:

@@ -36,7 +36,9 @@ def nifti_stem(path: Path) -> str:
 def list_nifti(folder: Path) -> list[Path]:
     """Return the NIfTI files of a folder, sorted by name, hidden ones left out."""
     if not folder.is_dir():
-        raise ScanError(f"{folder} is not a folder. Name a folder that holds .nii or .nii.gz files.")
+        raise ScanError(
+            f"{folder} is not a folder. Name a folder that holds .nii or .nii.gz files."
+        )
     return sorted(
         path
         for path in folder.iterdir()

@@ -107,7 +107,7 @@ class _Clock:
 
     def preview_due(self, every: float) -> bool:
         wait = max(every, self.preview_cost / MAX_PREVIEW_SHARE)
-        return every > 0 and time.monotonic() - self.previewed >= wait
+        return time.monotonic() - self.previewed >= wait
 
     def checkpoint_due(self, every: float) -> bool:
         return time.monotonic() - self.saved >= every
@@ -154,7 +154,7 @@ class _Training:
                 yield from self._unless_stopped(self._validate)
             if self._run and (last or self._clock.checkpoint_due(training.checkpoint_every)):
                 yield self._save()
-            if self._previews and (last or self._clock.preview_due(training.preview_every)):
+            if self._preview_due(last):
                 yield from self._unless_stopped(self._preview)
         if self._run and self._run.last_step() < self._learner.step:
             yield self._save()
@@ -207,6 +207,11 @@ class _Training:
             yield work()
         except Cancelled:
             return
+
+    def _preview_due(self, last: bool) -> bool:
+        every = self._config.training.preview_every
+        wanted = self._previews is not None and every > 0
+        return wanted and (last or self._clock.preview_due(every))
 
     def _preview(self) -> Event:
         assert self._previews is not None

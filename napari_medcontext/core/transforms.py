@@ -120,9 +120,7 @@ def resample(
     return np.asarray(moved.as_tensor())
 
 
-def class_map_on(
-    probabilities: Tensor, affine: Affine, target: Volume
-) -> npt.NDArray[np.uint8]:
+def class_map_on(probabilities: Tensor, affine: Affine, target: Volume) -> npt.NDArray[np.uint8]:
     """Return the most probable class index at each voxel of another grid.
 
     Classes are resampled one by one, so that memory does not grow with their number.

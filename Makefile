@@ -1,0 +1,67 @@
+# Sets the project up on a bare machine and runs it; `make` lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip
+INSTALLED := $(VENV)/.installed
+
+# A drawn screen for the tests: large enough for every dock, 24 bits for OpenGL.
+XVFB := xvfb-run -a -s "-screen 0 1600x1200x24"
+# The demo is for eyes: it shows itself where there is a screen.
+SCREEN := $(if $(DISPLAY),,$(XVFB))
+
+# X11 is what Xvfb offers, and Mesa draws where there is no graphics card.
+HEADLESS := env -u OMP_NUM_THREADS QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+	  | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+.PHONY: system
+system: ## install the system libraries that Qt, OpenGL and Python need, or name what is missing
+	@tools/system-libraries.sh
+
+.PHONY: install
+install: system $(INSTALLED) ## make .venv with the package and all it needs
+
+# torch comes alone first, so that pip takes the CPU file where it knows one
+# instead of resolving the GPU libraries along with everything else.
+$(INSTALLED): setup.cfg constraints.txt | system
+	tools/make-environment.sh $(VENV)
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt -e '.[all,test,lint]'
+	@touch $@
+
+.PHONY: test
+test: install ## run the tests, without the long ones
+	$(HEADLESS) $(XVFB) $(PYTHON) -m pytest -m "not slow"
+
+# pytest ends with 5 where it finds no test of that mark; that is no failure.
+.PHONY: test-slow
+test-slow: install ## run the long end-to-end tests
+	$(HEADLESS) $(XVFB) $(PYTHON) -m pytest -m slow || [ $$? -eq 5 ]
+
+.PHONY: lint
+lint: install ## check style, format, types and the direction of imports
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: demo
+demo: install ## train on a made-up scan and write the result to demo-output
+	$(if $(SCREEN),$(HEADLESS)) $(SCREEN) $(VENV)/bin/medcontext demo --out demo-output
+
+.PHONY: docs-pictures
+docs-pictures: install ## draw the pictures of the documentation again
+	$(HEADLESS) $(XVFB) $(PYTHON) docs/make_pictures.py
+
+.PHONY: clean
+clean: ## remove .venv and everything that the other targets made
+	rm -rf $(VENV) build dist demo-output *.egg-info \
+	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

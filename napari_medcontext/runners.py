@@ -1,0 +1,181 @@
+"""Start a folder's work in a thread or in a child process, and watch it; the same events from both.
+
+Neither needs Qt: ``events()`` blocks, and is iterated by a thread that relays to the window.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from napari_medcontext.core.events import Event, RunFinished, Warned
+from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.journal import JournalReader
+
+POLL_SECONDS = 0.1
+QUIET_SECONDS = 30.0
+"""After so long without a heartbeat the user is told, once."""
+
+
+class Runner(Protocol):
+    """One piece of work, started and watched."""
+
+    folder: WorkFolder
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+
+    def events(self) -> Iterator[Event]:
+        """Yield events until the work has ended or is let go; the last is ``RunFinished``."""
+
+    def pause(self) -> None:
+        """Ask the work to wait after its current step."""
+
+    def resume(self) -> None:
+        """Let the work go on."""
+
+    def stop(self) -> None:
+        """Ask the work to save and end."""
+
+    def let_go(self) -> None:
+        """Stop watching; work in another process goes on."""
+
+
+class _FolderRunner:
+    """What both runners share: commands pass through the folder."""
+
+    def __init__(self, folder: WorkFolder) -> None:
+        self.folder = folder
+
+    def pause(self) -> None:
+        self.folder.send("pause")
+
+    def resume(self) -> None:
+        self.folder.send("run")
+
+    def stop(self) -> None:
+        self.folder.send("stop")
+
+
+class ThreadRunner(_FolderRunner):
+    """The work in the very thread that iterates ``events()``."""
+
+    def start(self) -> None:
+        """Forget earlier commands; the work begins when its events are asked for."""
+        self.folder.send("run")
+
+    def let_go(self) -> None:
+        """Stop the work: a thread cannot outlive its program."""
+        self.stop()
+
+    def events(self) -> Iterator[Event]:
+        """Do the work and yield its events."""
+        from napari_medcontext.core.jobs import execute
+
+        yield from execute(self.folder.path)
+
+
+class FolderWatcher(_FolderRunner):
+    """Work that somebody else does, here or on another machine, watched through its folder."""
+
+    def __init__(self, folder: WorkFolder) -> None:
+        super().__init__(folder)
+        self._reader = JournalReader(folder.path)
+        self._let_go = False
+
+    def start(self) -> None:
+        """Nothing to do: the work runs already, or has ended."""
+
+    def let_go(self) -> None:
+        """Stop watching; the work goes on."""
+        self._let_go = True
+
+    def events(self) -> Iterator[Event]:
+        """Yield what the folder records, until the work ends."""
+        finished = warned = False
+        while not self._let_go:
+            # Asked before reading: what a dying process wrote last is read still.
+            alive = self._is_alive()
+            for event in self._reader.read():
+                finished = isinstance(event, RunFinished)
+                yield event
+            if not alive:
+                break
+            if self.folder.silent_seconds() > QUIET_SECONDS and not warned and not finished:
+                warned = True
+                yield Warned(f"No sign of life from {self.folder.path} for half a minute.")
+            time.sleep(POLL_SECONDS)
+        if not finished and not self._let_go:
+            yield self._died()
+
+    def _is_alive(self) -> bool:
+        return self.folder.is_alive()
+
+    def _died(self) -> RunFinished:
+        return RunFinished(
+            "failed",
+            message=f"The training or prediction in {self.folder.path} ended without a word"
+            f"{self._exit_status()}: it was killed, or the machine ran out of memory. What was "
+            "saved is kept; press Resume to go on from there.",
+            detail=str(self.folder.log),
+        )
+
+    def _exit_status(self) -> str:
+        return ""
+
+
+class ProcessRunner(FolderWatcher):
+    """The work as a child process at low priority, which outlives this program if let go."""
+
+    def __init__(self, folder: WorkFolder) -> None:
+        super().__init__(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the child by module name; the user's own script is not run again."""
+        # Earlier attempts in this folder are told already.
+        self._reader.skip_to_end()
+        self.folder.send("run")
+        with self.folder.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "napari_medcontext.worker", str(self.folder.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **_detached(),
+            )
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def _is_alive(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is None
+
+    def _exit_status(self) -> str:
+        assert self._process is not None
+        return f" (exit status {self._process.returncode})"
+
+
+def _detached() -> Mapping[str, object]:
+    """Return how to start a child that Ctrl-C in our terminal does not reach."""
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+        return {"creationflags": flags}
+    return {"start_new_session": True}
+
+
+RUNNERS = {"process": ProcessRunner, "thread": ThreadRunner}
+
+
+def runner_for(kind: str, folder: Path | WorkFolder) -> Runner:
+    """Return a runner by name: ``"process"`` (the default in the window) or ``"thread"``."""
+    work = folder if isinstance(folder, WorkFolder) else WorkFolder(folder)
+    return RUNNERS[kind](work)
