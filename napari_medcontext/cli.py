@@ -225,11 +225,14 @@ def demo(
         "demo-output"
     ),
     steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 150,
+    unattended: Annotated[
+        bool, typer.Option("--unattended", help="Press every button itself, and take pictures.")
+    ] = False,
 ) -> None:
-    """Open napari with the sample study ready to train; with no screen of your own, do it all."""
+    """Open napari with the sample study ready to train; with no screen, do it all unattended."""
     from napari_medcontext.demo import run_demo
 
-    raise typer.Exit(run_demo(out, steps))
+    raise typer.Exit(run_demo(out, steps, unattended=unattended))
 
 
 @app.command()

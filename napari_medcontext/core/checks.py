@@ -30,7 +30,10 @@ def checked_image(image: Volume) -> Volume:
         raise ScanError(f"“{image.name}” holds no voxels. Choose another scan.")
     if np.iscomplexobj(array) or array.dtype.kind not in "buif":
         raise ScanError(f"“{image.name}” holds {array.dtype} values, not intensities.")
-    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+    # The sum tells fast that all is well; it may itself overflow, and is then no verdict.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = array.sum(dtype=np.float64)
+    if array.dtype.kind == "f" and not np.isfinite(total):
         bad = int(np.count_nonzero(~np.isfinite(array)))
         if bad:
             raise ScanError(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.config import JsonDict
 
 from napari_medcontext.core.errors import SettingsError
 
@@ -25,7 +26,7 @@ Millimetres = Annotated[float, Field(gt=0)]
 
 def setting(default: Any, description: str, *, unit: str = "", **bounds: Any) -> Any:
     """Declare one setting: its default, what it does, its unit and its bounds."""
-    extra = {"unit": unit} if unit else None
+    extra: JsonDict | None = {"unit": unit} if unit else None
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 

@@ -37,7 +37,7 @@ MAX_POSITIONS = 20_000
 
 @dataclass(frozen=True)
 class Classes:
-    """The user's class ids, any whole numbers with gaps, and the network's 0, 1, 2 …
+    """The user's class ids, any whole numbers with gaps, and the network's 0, 1, 2 and so on.
 
     ``ids`` rises and starts with 0, the background.
     """

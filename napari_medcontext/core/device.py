@@ -103,6 +103,6 @@ def _native_precision(device: torch.device) -> Precision:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     if device.type == "cpu":
         # Without these instructions bfloat16 is emulated and many times slower than float32.
-        features = getattr(torch.cpu, "get_capabilities", dict)()
+        features: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return "bfloat16" if features.get("amx_bf16") or features.get("avx512_bf16") else "float32"
     return "float32"

@@ -68,11 +68,11 @@ class WorkFolder:
         return bool(time.time() - beat["time"] < SILENT_SECONDS)
 
     def silent_seconds(self) -> float:
-        """Return how long ago the last heartbeat was, by the clock of the file system."""
+        """Return how long ago the last heartbeat was; 0 before the first."""
         try:
             return max(0.0, time.time() - (self.path / "heartbeat.json").stat().st_mtime)
         except OSError:
-            return float("inf")
+            return 0.0
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -121,7 +121,8 @@ def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None)
     if config.objective.method == "supervised" and which != "student":
         raise RunError(f"{run.path} was trained without a teacher. Choose the student's weights.")
     compute = compute or choose_compute(config.device)
-    networks, facts = [], {}
+    networks: list[nn.Module] = []
+    facts: dict[str, str] = {}
     for name in names:
         tensors, facts, state = run.load_weights(name)
         network = build_network(

@@ -145,7 +145,8 @@ class Learner:
                 logits = self.student(image)
             loss = dice_ce(logits, labels)
             return {"dice_ce": loss}, loss
-        masked_image = self.token(image, self.masks(len(image), tuple(image.shape[2:])))
+        batch_size, _, x, y, z = image.shape
+        masked_image = self.token(image, self.masks(batch_size, (x, y, z)))
         with self._compute.autocast():
             logits, masked_logits = self._both_views(image, masked_image)
             with torch.no_grad():
@@ -167,7 +168,7 @@ class Learner:
 
     def _descend(self, total: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(total).backward()
+        torch.autograd.backward(self._scaler.scale(total))
         if self._config.training.gradient_clip:
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self._parameters, self._config.training.gradient_clip)

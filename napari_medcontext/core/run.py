@@ -71,9 +71,7 @@ class RunFolder(WorkFolder):
             If it cannot be written.
         """
         if self.exists():
-            raise RunError(
-                f"{self.path} holds a run already. Go on with it (Resume), or choose another folder."
-            )
+            raise RunError(f"{self.path} holds a run already. Resume it, or choose another folder.")
         self.save_spec(spec)
         return self
 

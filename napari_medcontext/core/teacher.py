@@ -25,7 +25,7 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
     a misprint.
     """
     torch._foreach_lerp_(
-        [parameter for parameter in teacher.parameters()],
+        list(teacher.parameters()),
         [parameter.detach() for parameter in student.parameters()],
         1.0 - momentum,
     )

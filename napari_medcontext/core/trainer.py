@@ -130,9 +130,11 @@ class _Training:
         self._mask_axis = choose_axis(config.masking.axis, spacings)
         with explained_memory_errors(MEMORY_ADVICE):
             self._learner = Learner(config, len(dataset.classes.ids), self._mask_axis, compute)
-        self._previews = dataset.preview and PreviewMaker(
-            dataset.preview, dataset.classes, config, self._mask_axis, compute
-        )
+        self._previews: PreviewMaker | None = None
+        if dataset.preview is not None:
+            self._previews = PreviewMaker(
+                dataset.preview, dataset.classes, config, self._mask_axis, compute
+            )
         self._batches = _Prefetcher(PatchSampler(dataset.training, config))
         self._best, self._clock = _Best(), _Clock()
         self._restore()

@@ -46,7 +46,8 @@ def normalise(array: npt.NDArray[Any], settings: DataSettings) -> FloatArray:
     values = array.astype(np.float32)
     if settings.intensity == "window":
         low, high = settings.window
-        return np.clip((values - low) / (high - low), 0.0, 1.0)
+        windowed: FloatArray = np.clip((values - low) / (high - low), 0.0, 1.0)
+        return windowed
     inside = values[values != 0]
     if inside.size == 0 or inside.size > (1 - SHARED_BACKGROUND) * values.size:
         inside = values.ravel()
@@ -54,7 +55,8 @@ def normalise(array: npt.NDArray[Any], settings: DataSettings) -> FloatArray:
         low, high = np.percentile(inside, (0.5, 99.5))
         values, inside = np.clip(values, low, high), np.clip(inside, low, high)
     mean, deviation = inside.mean(dtype=np.float64), inside.std(dtype=np.float64)
-    return ((values - mean) / max(float(deviation), 1e-8)).astype(np.float32)
+    scaled: FloatArray = ((values - mean) / max(float(deviation), 1e-8)).astype(np.float32)
+    return scaled
 
 
 def prepare_image(volume: Volume, spacing: Spacing, settings: DataSettings) -> Volume:
@@ -82,7 +84,8 @@ def prepare_labels(labels: Volume, grid: Volume) -> npt.NDArray[Any]:
     upright = labels.reoriented("RAS")
     array = upright.array[None].astype(np.float32)
     resampled = resample(array, upright.affine, grid.affine, grid.shape, mode="nearest")[0]
-    return resampled.round().astype(labels.array.dtype)
+    rounded: npt.NDArray[Any] = resampled.round().astype(labels.array.dtype)
+    return rounded
 
 
 def resampled_grid(volume: Volume, spacing: Spacing) -> tuple[Affine, tuple[int, ...]]:
@@ -162,7 +165,7 @@ def augmentation(
         return None
     both = ["image", "labels"]
     if settings.augmentation == "gentle":
-        return Compose(
+        gentle: Callable[[Patch], Patch] = Compose(
             [
                 RandAffined(
                     both,
@@ -178,10 +181,11 @@ def augmentation(
                 RandGaussianNoised(["image"], prob=0.15, std=0.1),
             ]
         )
+        return gentle
     flips = [RandFlipd(both, prob=0.2, spatial_axis=axis) for axis in range(3)]
     # A quarter turn swaps the sides of a patch, so only a square plane can be turned.
     turns = [RandRotate90d(both, prob=0.2)] if patch_size[0] == patch_size[1] else []
-    return Compose(
+    paper: Callable[[Patch], Patch] = Compose(
         [
             *flips,
             *turns,
@@ -189,3 +193,4 @@ def augmentation(
             RandShiftIntensityd(["image"], offsets=0.1, prob=0.1),
         ]
     )
+    return paper

@@ -44,6 +44,7 @@ from napari_medcontext.core.evaluation import (
 from napari_medcontext.core.metrics import METRICS
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layers import layer_to_volume
+from napari_medcontext.widgets.session import real_viewer
 
 _HINT = "Choose a prediction and the labels that it should match, then press Compare."
 _STATUS = {
@@ -79,7 +80,7 @@ class CompareDock(QWidget):
 
     Parameters
     ----------
-    viewer
+    napari_viewer
         The viewer whose layers are compared.
 
     Attributes
@@ -92,8 +93,10 @@ class CompareDock(QWidget):
 
     compared = Signal()
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
+        # napari hands docks a proxy, whose layers are never the same objects twice.
+        viewer = real_viewer(napari_viewer)
         self.setObjectName("compare")
         self.scores: list[ClassScore] = []
         self._viewer = viewer

@@ -48,14 +48,16 @@ class PreviewDock(QWidget):
 
     Parameters
     ----------
-    viewer
+    napari_viewer
         The viewer, or napari's proxy of it, whose session is watched. It is touched only
         by *Keep as layers* and, while slices are linked, by moving its slice.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
-        self._viewer = real_viewer(viewer)
+        # napari hands docks a proxy, whose layers are never the same objects twice.
+        viewer = real_viewer(napari_viewer)
+        self._viewer = viewer
         self._steps = 0
         self._class_names: Mapping[int, str] = {}
         self._preview: PreviewReady | None = None
@@ -65,7 +67,12 @@ class PreviewDock(QWidget):
         self._build()
         self._clock = QTimer(self, interval=1000)
         self._clock.timeout.connect(self._tell_age)
-        session_of(viewer).event_received.connect(self._on_event)
+        session = session_of(viewer)
+        session.event_received.connect(self._on_event)
+        # A dock that opens in mid-run shows what came before it.
+        for kind in (RunStarted, PreviewReady):
+            if kind in session.recent:
+                self._on_event(session.recent[kind])
 
     def _build(self) -> None:
         self.header = QLabel("No preview yet")

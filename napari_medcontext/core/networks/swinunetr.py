@@ -19,10 +19,11 @@ def build(
     """Build MONAI's SwinUNETR; the paper's size recomputes activations to save memory."""
     from monai.networks.nets import SwinUNETR
 
-    return SwinUNETR(
+    network: nn.Module = SwinUNETR(
         in_channels=channels,
         out_channels=classes,
         feature_size=FEATURES[size],
         use_checkpoint=size == "paper",
         spatial_dims=3,
     )
+    return network

@@ -23,7 +23,7 @@ def build(
     """
     from monai.networks.nets import UNet
 
-    return UNet(
+    network: nn.Module = UNet(
         spatial_dims=3,
         in_channels=channels,
         out_channels=classes,
@@ -32,3 +32,4 @@ def build(
         num_res_units=2,
         norm="instance",
     )
+    return network

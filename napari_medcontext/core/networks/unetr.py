@@ -22,7 +22,7 @@ def build(
     """Build MONAI's UNETR with the linear patch embedding of the released code."""
     from monai.networks.nets import UNETR
 
-    return UNETR(
+    network: nn.Module = UNETR(
         in_channels=channels,
         out_channels=classes,
         img_size=patch_size,
@@ -30,3 +30,4 @@ def build(
         norm_name="instance",
         **SIZES[size],
     )
+    return network

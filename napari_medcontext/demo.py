@@ -1,0 +1,165 @@
+"""The main job in a real window: load the sample study, train, watch, predict, compare."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PATIENCE_SECONDS = 1200.0
+SCREEN = "-screen 0 1920x1200x24"
+
+
+def run_demo(out: Path, steps: int, *, unattended: bool) -> int:
+    """Run the demo and return an exit code.
+
+    Parameters
+    ----------
+    out
+        Folder for pictures, the metrics table and the run; replaced if it is there.
+    steps
+        Training steps.
+    unattended
+        Press the buttons too, take pictures, and close.
+    """
+    if not unattended and sys.platform == "linux" and not _has_screen():
+        return _under_xvfb(out, steps)
+    import napari
+
+    viewer = napari.Viewer(title="napari-medcontext")
+    tour = Tour(viewer, out, steps)
+    tour.open_sample()
+    if not unattended:
+        napari.run()
+        return 0
+    tour.do_all()
+    viewer.close()
+    print("\n".join(["The demo is done. It left:", *map(str, tour.results())]))
+    return 0
+
+
+class Tour:
+    """Steps through the main job by pressing the docks' own buttons.
+
+    Parameters
+    ----------
+    viewer
+        A napari viewer with a window.
+    out
+        Folder for pictures, the metrics table and the run.
+    steps
+        Training steps.
+    """
+
+    def __init__(self, viewer: Any, out: Path, steps: int) -> None:
+        self._viewer, self._steps = viewer, steps
+        self.out = out.absolute()
+        self._pictures: list[Path] = []
+
+    def open_sample(self) -> None:
+        """Open the sample study and the Train dock, ready to press."""
+        self._viewer.open_sample("napari-medcontext", "abdomens")
+        self.train_dock = self._dock("Train")
+        images = [layer for layer in self._viewer.layers if layer._type_string == "image"]
+        labels = [layer for layer in self._viewer.layers if layer._type_string == "labels"]
+        roles = ["training"] * 4 + ["preview", "unused"]
+        for image, drawn, role in zip(images, labels, roles, strict=False):
+            self.train_dock.scans.choose(image, drawn, role)
+        self.test_image, self.test_labels = images[4], labels[4]
+        self.train_dock.run_path.setText(str(self.out / "run"))
+        form = self.train_dock.config()
+        changes = {
+            "data": {"patch_size": (64, 64, 32), "intensity": "window"},
+            "training": {"steps": self._steps},
+        }
+        self.train_dock.set_config(form.updated(changes))
+
+    def do_all(self) -> None:
+        """Train, watch, predict and compare, with a picture of each."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        self.out.mkdir(parents=True)
+        self._picture("1-loaded")
+        preview = self._dock("Preview")
+        self._press_and_wait(self.train_dock.train_button, self.train_dock.finished)
+        self._wait(lambda: preview.panels.shown_image is not None)
+        self._settle(2.0)
+        self._picture("2-trained")
+        preview.volumes_button.click()
+        self._settle(4.0)
+        self._picture("3-preview-3d")
+        preview.slices_button.click()
+        self.predict()
+        self.compare()
+
+    def predict(self) -> None:
+        """Predict the scan that was not trained on."""
+        dock = self._dock("Predict")
+        dock.tick([self.test_image])
+        self._press_and_wait(dock.predict_button, dock.finished)
+        self._settle(1.0)
+        self._picture("4-predicted")
+
+    def compare(self) -> None:
+        """Compare the prediction with the reference and write the table."""
+        dock = self._dock("Compare")
+        prediction = next(
+            layer
+            for layer in self._viewer.layers
+            if layer.name.startswith(f"{self.test_image.name} ·")
+        )
+        dock.choose(prediction, self.test_labels)
+        self._press_and_wait(dock.findChild(object, "compare_button"), dock.compared)
+        dock.save(self.out / "metrics.csv")
+        self._settle(1.0)
+        self._picture("5-compared")
+
+    def results(self) -> list[Path]:
+        """Return what was left, in order."""
+        return [*self._pictures, self.out / "metrics.csv", self.out / "run"]
+
+    def _dock(self, name: str) -> Any:
+        _, widget = self._viewer.window.add_plugin_dock_widget("napari-medcontext", name)
+        return widget
+
+    def _picture(self, name: str) -> None:
+        path = self.out / f"{name}.png"
+        self._viewer.screenshot(str(path), canvas_only=False, flash=False)
+        self._pictures.append(path)
+
+    def _press_and_wait(self, button: Any, done: Any) -> None:
+        heard: list[bool] = []
+        done.connect(lambda *_: heard.append(True))
+        button.click()
+        self._wait(lambda: bool(heard))
+
+    def _settle(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        self._wait(lambda: time.monotonic() > end)
+
+    def _wait(self, happened: Callable[[], bool]) -> None:
+        from qtpy.QtWidgets import QApplication
+
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not happened():
+            if time.monotonic() > end:
+                raise TimeoutError("The demo waited in vain; see output.log in the run folder.")
+            QApplication.processEvents()
+            time.sleep(0.005)
+
+
+def _has_screen() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _under_xvfb(out: Path, steps: int) -> int:
+    xvfb = shutil.which("xvfb-run")
+    if xvfb is None:
+        print("There is no screen, and no xvfb-run to stand in for one: install xvfb.")
+        return 1
+    command = [xvfb, "-a", "-s", SCREEN, sys.executable, "-m", "napari_medcontext", "demo"]
+    return subprocess.call([*command, "--out", str(out), "--steps", str(steps), "--unattended"])

@@ -1,0 +1,88 @@
+"""Live curves of the losses and of the Dice on validation."""
+
+from __future__ import annotations
+
+import pyqtgraph as pg
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_medcontext.core.events import Event, RunStarted, StepFinished, ValidationFinished
+
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+LOSS_COLOURS = {
+    "dice_ce": "#56B4E9",
+    "dice_ce_masked": "#E69F00",
+    "consistency": "#009E73",
+}
+LOSS_TITLES = {
+    "dice_ce": "whole scan",
+    "dice_ce_masked": "masked scan",
+    "consistency": "consistency with the teacher",
+}
+DICE_COLOUR = "#CC79A7"
+
+
+class Curves(QWidget):
+    """Two plots: each loss term against the step, and the Dice where there is validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._losses = _plot("loss")
+        self._dice = _plot("Dice on validation")
+        self._dice.setYRange(0, 1)
+        self._dice.hide()
+        self._losses.addLegend(offset=(-5, 5))
+        layout.addWidget(self._losses)
+        layout.addWidget(self._dice)
+        self._lines: dict[str, pg.PlotDataItem] = {}
+        self._points: dict[str, tuple[list[float], list[float]]] = {}
+
+    def receive(self, event: Event) -> None:
+        """Add what an event says; a run that goes on forgets the steps it does again."""
+        match event:
+            case RunStarted(first_step=first, validated=validated):
+                self._forget_after(first)
+                self._dice.setVisible(validated)
+            case StepFinished(step=step, losses=losses):
+                for name, loss in losses.items():
+                    self._add(self._losses, name, step, loss, LOSS_COLOURS[name], LOSS_TITLES[name])
+            case ValidationFinished(step=step, mean_dsc=dsc):
+                self._add(self._dice, "dice", step, dsc, DICE_COLOUR, "")
+
+    def points(self, name: str) -> tuple[list[float], list[float]]:
+        """Return the steps and values of one curve."""
+        return self._points.get(name, ([], []))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._forget_after(-1)
+
+    def _add(
+        self, plot: pg.PlotWidget, name: str, step: int, value: float, colour: str, title: str
+    ) -> None:
+        if name not in self._lines:
+            symbol = {"symbol": "o", "symbolSize": 5} if name == "dice" else {}
+            self._lines[name] = plot.plot(pen=pg.mkPen(colour, width=2), name=title, **symbol)
+            self._points[name] = ([], [])
+        steps, values = self._points[name]
+        steps.append(step)
+        values.append(value)
+        self._lines[name].setData(steps, values)
+
+    def _forget_after(self, step: int) -> None:
+        for name, (steps, values) in self._points.items():
+            kept = sum(1 for done in steps if done <= step)
+            del steps[kept:], values[kept:]
+            self._lines[name].setData(steps, values)
+
+
+def _plot(title: str) -> pg.PlotWidget:
+    plot = pg.PlotWidget(background=None)
+    plot.setLabel("bottom", "step")
+    plot.setLabel("left", title)
+    plot.showGrid(x=True, y=True, alpha=0.2)
+    plot.setMinimumHeight(150)
+    plot.getPlotItem().setDownsampling(auto=True, mode="peak")
+    plot.getPlotItem().setClipToView(True)
+    return plot

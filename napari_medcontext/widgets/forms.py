@@ -1,0 +1,230 @@
+"""Forms made from settings: one editor a field, its words, unit and bounds from the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QSpinBox,
+    QWidget,
+)
+
+LARGEST = 1_000_000
+
+
+class NumberBox(QDoubleSpinBox):
+    """A number of any size: shows 0.996, 1e-4 and 3e-05 exactly, and steps by its own size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setDecimals(12)
+        self.setStepType(QDoubleSpinBox.AdaptiveDecimalStepType)
+        self.setKeyboardTracking(False)
+
+    def textFromValue(self, value: float) -> str:  # Qt's own name
+        """Show as many digits as there are."""
+        return f"{value:.10g}"
+
+    def valueFromText(self, text: str) -> float:  # Qt's own name
+        """Read scientific notation too."""
+        return float(text.removesuffix(self.suffix()))
+
+    def validate(self, text: str, position: int) -> Any:
+        """Let scientific notation be typed."""
+        from qtpy.QtGui import QValidator
+
+        try:
+            number = self.valueFromText(text)
+        except ValueError:
+            return QValidator.State.Intermediate, text, position
+        inside = self.minimum() <= number <= self.maximum()
+        state = QValidator.State.Acceptable if inside else QValidator.State.Intermediate
+        return state, text, position
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # Qt's own name
+        """Scrolling the dock must not change a number under the pointer."""
+        event.ignore()
+
+
+class Editor:
+    """One field's widget, with how to read and write it."""
+
+    def __init__(
+        self, widget: QWidget, read: Callable[[], Any], write: Callable[[Any], None]
+    ) -> None:
+        self.widget, self.read, self.write = widget, read, write
+
+
+class SectionForm(QWidget):
+    """A form for one section of the settings.
+
+    Parameters
+    ----------
+    model
+        The section's class.
+    names
+        The fields to show, in order; by default all.
+    """
+
+    changed = Signal()
+
+    def __init__(self, model: type[BaseModel], names: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        layout = QFormLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._editors: dict[str, Editor] = {}
+        for name in names or tuple(model.model_fields):
+            field = model.model_fields[name]
+            editor = make_editor(field, self.changed.emit)
+            editor.widget.setObjectName(f"setting_{name}")
+            editor.widget.setToolTip(_tooltip(field))
+            editor.write(field.default)
+            layout.addRow(name.replace("_", " ").capitalize(), editor.widget)
+            self._editors[name] = editor
+
+    def values(self) -> dict[str, Any]:
+        """Return what the form says."""
+        return {name: editor.read() for name, editor in self._editors.items()}
+
+    def set_values(self, values: dict[str, Any]) -> None:
+        """Show these values; names that the form does not show are passed over."""
+        for name, value in values.items():
+            if name in self._editors:
+                self._editors[name].write(value)
+
+    def widget(self, name: str) -> QWidget:
+        """Return one field's editor."""
+        return self._editors[name].widget
+
+
+def make_editor(field: FieldInfo, changed: Callable[[], None]) -> Editor:
+    """Choose the editor that fits a field's type."""
+    kind, optional = _without_none(field.annotation)
+    low, high = _bounds(field)
+    if get_origin(kind) is Literal:
+        return _choice(get_args(kind), changed)
+    if kind is bool:
+        return _switch(changed)
+    if get_origin(kind) is tuple:
+        return _numbers(len(get_args(kind)), _base(get_args(kind)[0]), optional, changed)
+    if optional:
+        return _optional_number(changed)
+    if kind is int:
+        return _whole(low, high, _unit(field), changed)
+    if kind is float:
+        return _number(low, high, _unit(field), changed)
+    return _text(changed)
+
+
+def _choice(options: tuple[str, ...], changed: Callable[[], None]) -> Editor:
+    box = QComboBox()
+    box.addItems([str(option) for option in options])
+    box.currentTextChanged.connect(lambda _: changed())
+    return Editor(box, box.currentText, lambda value: box.setCurrentText(str(value)))
+
+
+def _switch(changed: Callable[[], None]) -> Editor:
+    box = QCheckBox()
+    box.toggled.connect(lambda _: changed())
+    return Editor(box, box.isChecked, box.setChecked)
+
+
+def _whole(low: float, high: float, unit: str, changed: Callable[[], None]) -> Editor:
+    box = QSpinBox()
+    box.setRange(int(low), int(high))
+    box.setSuffix(unit)
+    box.setStepType(QSpinBox.AdaptiveDecimalStepType)
+    box.setKeyboardTracking(False)
+    box.valueChanged.connect(lambda _: changed())
+    return Editor(box, box.value, box.setValue)
+
+
+def _number(low: float, high: float, unit: str, changed: Callable[[], None]) -> Editor:
+    box = NumberBox()
+    box.setRange(low, high)
+    box.setSuffix(unit)
+    box.valueChanged.connect(lambda _: changed())
+    return Editor(box, box.value, box.setValue)
+
+
+def _optional_number(changed: Callable[[], None]) -> Editor:
+    line = QLineEdit()
+    line.setPlaceholderText("automatic")
+    line.editingFinished.connect(changed)
+    return Editor(
+        line,
+        lambda: line.text().strip() or None,
+        lambda value: line.setText("" if value is None else f"{value:.10g}"),
+    )
+
+
+def _numbers(count: int, kind: type, optional: bool, changed: Callable[[], None]) -> Editor:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    lines = [QLineEdit() for _ in range(count)]
+    for line in lines:
+        line.setPlaceholderText("auto" if optional else "")
+        line.editingFinished.connect(changed)
+        layout.addWidget(line)
+
+    def read() -> tuple[Any, ...] | None:
+        texts = [line.text().strip() for line in lines]
+        return None if optional and not any(texts) else tuple(texts)
+
+    def write(values: tuple[Any, ...] | None) -> None:
+        for line, value in zip(lines, values or [""] * count, strict=True):
+            line.setText(f"{value:.10g}" if isinstance(value, (int, float)) else str(value))
+
+    return Editor(row, read, write)
+
+
+def _text(changed: Callable[[], None]) -> Editor:
+    line = QLineEdit()
+    line.editingFinished.connect(changed)
+    return Editor(line, line.text, line.setText)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    arguments = get_args(annotation)
+    if type(None) in arguments and get_origin(annotation) is not Literal:
+        return next(part for part in arguments if part is not type(None)), True
+    return annotation, False
+
+
+def _base(annotation: Any) -> type:
+    arguments = get_args(annotation)
+    return arguments[0] if arguments else annotation
+
+
+def _bounds(field: FieldInfo) -> tuple[float, float]:
+    low, high = -float(LARGEST), float(LARGEST)
+    for item in field.metadata:
+        low = next(
+            (getattr(item, n) for n in ("ge", "gt") if getattr(item, n, None) is not None), low
+        )
+        high = next(
+            (getattr(item, n) for n in ("le", "lt") if getattr(item, n, None) is not None), high
+        )
+    return low, high
+
+
+def _unit(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return f" {extra['unit']}" if isinstance(extra, dict) and extra.get("unit") else ""
+
+
+def _tooltip(field: FieldInfo) -> str:
+    unit = _unit(field).strip()
+    return f"{field.description}" + (f" Unit: {unit}." if unit else "")

@@ -1,0 +1,100 @@
+"""Work under way, relayed to the window: a runner watched by a napari worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils import progress
+from qtpy.QtCore import QObject, QThreadPool, Signal
+
+from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.core.events import Event, RunFinished
+from napari_medcontext.runners import Runner
+
+
+class _Relay(GeneratorWorker):
+    """A worker that napari may quit at any time: the work is let go, not cut."""
+
+    runner: Runner
+
+    def quit(self) -> None:
+        self.runner.let_go()
+
+
+class Work(QObject):
+    """One training or prediction, seen from the window.
+
+    Parameters
+    ----------
+    runner
+        Does or watches the work.
+    prepare
+        Done in the worker thread before the runner starts, such as writing scans to disk;
+        a ``MedContextError`` from it ends the work with its message.
+    title
+        What napari's activity dock shows.
+    """
+
+    event_received = Signal(object)
+    finished = Signal(object)
+    """The last event, a ``RunFinished``; comes once, whatever happened."""
+
+    def __init__(self, runner: Runner, prepare: Callable[[], None], title: str) -> None:
+        super().__init__()
+        self.runner = runner
+        self.is_running = True
+        self._ignored = False
+        self._bar = progress(total=0, desc=title)
+        self._worker = create_worker(
+            _relayed,
+            runner,
+            prepare,
+            _worker_class=_Relay,
+            _start_thread=False,
+            _connect={"yielded": self._receive},
+        )
+        self._worker.runner = runner
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._worker.start()
+
+    def show_progress(self, done: float, total: float) -> None:
+        """Move the bar in napari's activity dock."""
+        if self._bar.total != total:
+            self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def ignore(self) -> None:
+        """Hear nothing more: the window is closing."""
+        self._ignored = True
+        self._bar.close()
+
+    def _receive(self, event: Event) -> None:
+        if self._ignored:
+            return
+        last = isinstance(event, RunFinished)
+        if last:
+            self.is_running = False
+            self._bar.close()
+        self.event_received.emit(event)
+        if last:
+            self.finished.emit(event)
+
+
+def _relayed(runner: Runner, prepare: Callable[[], None]) -> Iterator[Event]:
+    """Yield a runner's events; never raise, since napari's workers lose such errors."""
+    # This thread mostly waits: it must not count against those that other plugins need.
+    pool = QThreadPool.globalInstance()
+    pool.releaseThread()
+    try:
+        prepare()
+        runner.start()
+        yield from runner.events()
+    except MedContextError as error:
+        yield RunFinished("failed", message=str(error))
+    except Exception as error:
+        yield RunFinished("failed", message=f"{type(error).__name__}: {error}")
+    finally:
+        pool.reserveThread()

@@ -1,0 +1,211 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from napari_medcontext.core.config import Case, RunSpec
+from napari_medcontext.core.dataset import Classes, PatchSampler
+from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.events import Preparing, Warned
+from napari_medcontext.core.io import write_volume
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny_spec, loaded):
+    return loaded(tiny_spec)[0]
+
+
+def test_class_ids_with_gaps_become_indices_and_come_back():
+    classes = Classes((0, 2, 5, 900))
+    ids = np.array([0, 2, 5, 900, 2])
+    indices = classes.to_indices(ids)
+    assert indices.tolist() == [0, 1, 2, 3, 1]
+    assert indices.dtype == np.uint8
+    assert classes.to_ids(indices).tolist() == ids.tolist()
+    assert classes.to_ids(indices).dtype == np.uint16
+
+
+def test_ids_that_training_never_saw_become_background():
+    assert Classes((0, 2, 5)).to_indices(np.array([1, 3, 4, 6, 2**31])).tolist() == [0] * 5
+
+
+def test_scans_of_any_orientation_come_out_upright_at_one_spacing(dataset):
+    assert [scan.name for scan in dataset.training] == ["ras", "thick"]
+    assert [scan.name for scan in dataset.validation] == ["lps"]
+    assert dataset.classes.ids == (0, 2, 5)
+    assert dataset.classes.names == {2: "liver", 5: "spleen"}
+    for scan in [*dataset.training, *dataset.validation]:
+        assert np.diag(scan.affine)[:3] == pytest.approx((1.0, 1.0, 1.5))
+        assert scan.image.dtype == torch.float32
+        assert scan.image.shape == scan.labels.shape
+        assert torch.unique(scan.labels).tolist() == [0, 1, 2]
+        for index, centre in ((1, (-5, 0, 0)), (2, (6, 2, 0))):
+            where = np.argwhere(scan.labels.numpy() == index).mean(0)
+            world = scan.affine[:3, :3] @ where + scan.affine[:3, 3]
+            assert np.abs(world - centre).max() < 1.0
+    assert dataset.training[1].source_spacing == pytest.approx((1.0, 1.0, 2.5))
+
+
+def test_progress_is_told_from_nothing_to_all(tiny_spec, loaded):
+    _, events = loaded(tiny_spec)
+    shares = [event.done / event.total for event in events if isinstance(event, Preparing)]
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+
+
+def test_spacing_left_open_is_the_median_of_the_training_scans(tiny_config, cases, loaded):
+    config = tiny_config.updated({"data": {"spacing": None}})
+    spec = RunSpec(config=config, cases=cases(ras="training", thick="training", lps="training"))
+    assert loaded(spec)[0].spacing == pytest.approx((1.0, 1.0, 1.0))
+
+
+def test_batch_is_a_function_of_seed_and_step_alone(dataset, tiny_config):
+    sampler = PatchSampler(dataset.training, tiny_config)
+    first = [sampler.batch(step) for step in range(3)]
+    again = PatchSampler(dataset.training, tiny_config)
+    for step in (2, 0, 1):
+        batch = again.batch(step)
+        assert torch.equal(batch.image, first[step].image)
+        assert torch.equal(batch.labels, first[step].labels)
+    other = PatchSampler(dataset.training, tiny_config.updated({"training": {"seed": 1}}))
+    assert not torch.equal(other.batch(0).image, first[0].image)
+    assert not torch.equal(first[0].image, first[1].image)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "gentle", "paper"])
+def test_volumes_smaller_than_a_patch_are_continued_at_the_edges(
+    dataset, tiny_config, augmentation
+):
+    size = (48, 32, 32)
+    config = tiny_config.updated({"data": {"patch_size": size, "augmentation": augmentation}})
+    batch = PatchSampler(dataset.training, config).batch(0)
+    assert batch.image.shape == batch.labels.shape == (2, 1, *size)
+    assert torch.isfinite(batch.image).all()
+    assert set(torch.unique(batch.labels).tolist()) <= {0.0, 1.0, 2.0}
+
+
+def test_every_scan_is_used_once_before_any_is_used_again(dataset, tiny_config):
+    config = tiny_config.updated({"data": {"augmentation": "none"}})
+    sampler = PatchSampler(dataset.training, config)
+    known = [set(scan.image.numpy().ravel().tolist()) for scan in dataset.training]
+    for step in range(5):
+        images = sampler.batch(step).image.numpy()
+        used = [max((0, 1), key=lambda i: len(known[i] & set(p.ravel()))) for p in images]
+        assert sorted(used) == [0, 1]
+
+
+def test_patches_show_every_class_often(dataset, tiny_config):
+    config = tiny_config.updated({"data": {"augmentation": "none", "patch_size": (16, 16, 16)}})
+    sampler = PatchSampler(dataset.training, config)
+    centres = [int(p[0, 8, 8, 8]) for step in range(60) for p in sampler.batch(step).labels]
+    share = np.bincount(centres, minlength=3) / len(centres)
+    # Patches near a border are moved inside, so the shares are not exactly ½, ¼, ¼.
+    assert (share > 0.1).all()
+
+
+def arrays(dataset):
+    scans = [*dataset.training, *dataset.validation]
+    return [array for scan in scans for array in (scan.image, scan.labels, scan.affine)]
+
+
+def test_cache_gives_the_same_arrays_without_preparing_again(
+    tiny_spec, loaded, tmp_path, monkeypatch
+):
+    plain = arrays(loaded(tiny_spec)[0])
+    written = arrays(loaded(tiny_spec, tmp_path)[0])
+    files = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(files) == 9
+
+    def refuse(*_):
+        raise AssertionError("prepared again")
+
+    monkeypatch.setattr("napari_medcontext.core.dataset._prepare", refuse)
+    read = arrays(loaded(tiny_spec, tmp_path)[0])
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == files
+    for one, two, three in zip(plain, written, read, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(three))
+
+
+def test_cache_is_missed_when_the_scan_or_a_setting_changes(
+    make_scan, tiny_config, loaded, tmp_path
+):
+    image, labels = make_scan("a", "RAS", (1.0, 1.0, 1.0), (24, 24, 20))
+    case = Case(name="a", image=tmp_path / "a.nii", labels=tmp_path / "b.nii")
+    write_volume(case.image, image)
+    write_volume(case.labels, labels)
+    cache = tmp_path / "cache"
+    spec = RunSpec(config=tiny_config, cases=(case,))
+    first = loaded(spec, cache)[0].training[0].image.clone()
+    write_volume(case.image, image.with_array(image.array[::-1].copy()))
+    os.utime(case.image, ns=(0, 12345))
+    second = loaded(spec, cache)[0].training[0].image
+    assert not torch.equal(first, second)
+    changed = spec.config.updated({"data": {"intensity": "percentile"}})
+    third = loaded(RunSpec(config=changed, cases=(case,)), cache)[0].training[0].image
+    assert not torch.equal(second, third)
+
+
+def test_damaged_cache_is_prepared_again(tiny_spec, loaded, tmp_path):
+    plain = arrays(loaded(tiny_spec, tmp_path)[0])
+    plain = [np.array(array) for array in plain]
+    for path in tmp_path.glob("*-image.npy"):
+        path.unlink()
+        path.write_bytes(b"cut")
+    for one, two in zip(plain, arrays(loaded(tiny_spec, tmp_path)[0]), strict=True):
+        np.testing.assert_array_equal(one, np.asarray(two))
+
+
+def test_nothing_to_train_on_is_refused(tiny_config, cases, loaded):
+    with pytest.raises(ScanError, match="no scan to train on"):
+        loaded(RunSpec(config=tiny_config, cases=cases(ras="validation", lps="unused")))
+
+
+@pytest.mark.parametrize("role", ["training", "validation"])
+def test_role_that_needs_labels_names_the_scan_without(tiny_config, cases, loaded, role):
+    (first,) = cases(ras="training")
+    bare = first.model_copy(update={"name": "bare", "labels": None, "role": role})
+    with pytest.raises(ScanError, match="“bare” is set to .* has no labels"):
+        loaded(RunSpec(config=tiny_config, cases=(first, bare)))
+
+
+def test_preview_scan_needs_no_labels(tiny_config, cases, loaded):
+    (first,) = cases(ras="training")
+    bare = first.model_copy(update={"name": "bare", "labels": None, "role": "preview"})
+    dataset, _ = loaded(RunSpec(config=tiny_config, cases=(first, bare)))
+    assert dataset.preview.name == "bare"
+    assert dataset.preview.labels is None
+
+
+def test_class_that_no_training_scan_has_is_warned_of(
+    make_scan, tiny_config, cases, loaded, tmp_path
+):
+    image, labels = make_scan("odd", "RAS", (1.0, 1.0, 1.0), (24, 24, 20))
+    array = labels.array.copy()
+    array[0, 0, 0] = 9
+    odd = Case(
+        name="odd", image=tmp_path / "i.nii", labels=tmp_path / "l.nii", role="validation"
+    )
+    write_volume(odd.image, image)
+    write_volume(odd.labels, labels.with_array(array))
+    dataset, events = loaded(RunSpec(config=tiny_config, cases=(*cases(ras="training"), odd)))
+    (warning,) = [event for event in events if isinstance(event, Warned)]
+    assert "“odd”" in warning.message
+    assert "[9]" in warning.message
+    assert dataset.classes.ids == (0, 2, 5)
+
+
+def test_labels_that_vanish_at_the_spacing_are_refused(
+    make_scan, tiny_config, loaded, tmp_path
+):
+    image, labels = make_scan("a", "RAS", (1.0, 1.0, 1.0), (24, 24, 20))
+    array = np.zeros_like(labels.array)
+    array[0, 0, 0] = 1
+    case = Case(name="speck", image=tmp_path / "i.nii", labels=tmp_path / "l.nii")
+    write_volume(case.image, image)
+    write_volume(case.labels, labels.with_array(array))
+    config = tiny_config.updated({"data": {"spacing": (6.0, 6.0, 6.0)}})
+    with pytest.raises(ScanError, match="Nothing is left of the labels of “speck”"):
+        loaded(RunSpec(config=config, cases=(case,)))

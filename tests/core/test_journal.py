@@ -1,0 +1,130 @@
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_medcontext.core import events as e
+from napari_medcontext.core.journal import KEPT_PREVIEWS, JournalReader, JournalWriter
+
+
+def preview(step, teacher=True):
+    grid = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    ids = (grid + step).astype(np.uint8)
+    return e.PreviewReady(
+        step, "scan", np.diag([1.0, 2, 3, 1]), grid, grid / 2, ids, ids, ids if teacher else None
+    )
+
+
+EXAMPLES = [
+    e.Preparing("Looking at “Schädel”", 1, 6),
+    e.RunStarted(
+        0, 9, "CPU", "float32", 7, "unet", "medcontext", "z", {2: "a"}, (1.0, 1.0, 2.5), True
+    ),
+    e.StepFinished(1, {"dice_ce": 1.5, "consistency": 0.25}, 0.1, 1e-3, 0.2),
+    e.ValidationFinished(4, {2: 0.5, 5: 0.75}, 0.625, True),
+    preview(4),
+    e.CheckpointSaved(4),
+    e.Paused(4),
+    e.Resumed(4),
+    e.PredictionProgress("scan", 0, 2, 0.5),
+    e.PredictionSaved("scan", Path("/a/b.nii.gz"), None, 1.5),
+    e.PredictionSaved("scan", Path("/a/b.nii.gz"), Path("/a"), 1.5),
+    e.Warned("odd"),
+    e.RunFinished("failed", 3, "no “more”", "/a/output.log"),
+]
+
+
+@pytest.fixture
+def writer(tmp_path):
+    writer = JournalWriter(tmp_path)
+    yield writer
+    writer.close()
+
+
+def same(one, two):
+    if isinstance(one, np.ndarray):
+        return one.dtype == two.dtype and np.array_equal(one, two)
+    return one == two and type(one) is type(two)
+
+
+def test_examples_cover_every_kind_of_event():
+    assert {type(example).__name__ for example in EXAMPLES} == set(e.EVENTS)
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_event_comes_back_as_it_was_written(tmp_path, writer, event):
+    writer.write(event)
+    (back,) = JournalReader(tmp_path).read()
+    assert type(back) is type(event)
+    for field in fields(event):
+        assert same(getattr(event, field.name), getattr(back, field.name)), field.name
+
+
+def test_preview_without_teacher_has_none(tmp_path, writer):
+    writer.write(preview(1, teacher=False))
+    (back,) = JournalReader(tmp_path).read()
+    assert back.teacher is None
+    assert back.reference is None
+
+
+def test_loss_that_is_no_number_survives(tmp_path, writer):
+    writer.write(e.StepFinished(1, {"dice_ce": float("nan")}, 0.0, 0.1, 0.1))
+    (back,) = JournalReader(tmp_path).read()
+    assert np.isnan(back.losses["dice_ce"])
+
+
+def test_reader_gives_each_event_once_in_order(tmp_path, writer):
+    reader = JournalReader(tmp_path)
+    assert list(reader.read()) == []
+    writer.write(e.Paused(1))
+    assert list(reader.read()) == [e.Paused(1)]
+    writer.write(e.Resumed(1))
+    writer.write(e.Paused(2))
+    assert list(reader.read()) == [e.Resumed(1), e.Paused(2)]
+    assert list(reader.read()) == []
+
+
+def test_reader_that_skips_sees_only_what_is_new(tmp_path, writer):
+    writer.write(e.Paused(1))
+    reader = JournalReader(tmp_path)
+    reader.skip_to_end()
+    writer.write(e.Paused(2))
+    assert list(reader.read()) == [e.Paused(2)]
+
+
+def test_line_still_being_written_is_read_when_it_is_whole(tmp_path):
+    reader, file = JournalReader(tmp_path), tmp_path / "events.jsonl"
+    line = '{"event": "Paused", "step": 3}\n'
+    file.write_text(line[:12])
+    assert list(reader.read()) == []
+    file.write_text(line)
+    assert list(reader.read()) == [e.Paused(3)]
+
+
+def test_line_cut_by_a_kill_is_skipped_and_spoils_no_other(tmp_path, writer):
+    writer.write(e.Paused(1))
+    writer.close()
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"event": "StepFinished", "st')
+    second = JournalWriter(tmp_path)
+    second.write(e.Paused(2))
+    second.close()
+    assert list(JournalReader(tmp_path).read()) == [e.Paused(1), e.Paused(2)]
+
+
+def test_events_of_a_newer_version_are_skipped(tmp_path, writer):
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"event": "Sung", "song": 1}\n{"event": "Paused", "step": 1, "why": 2}\n')
+    writer.write(e.Warned("known"))
+    assert list(JournalReader(tmp_path).read()) == [e.Warned("known")]
+
+
+def test_old_previews_are_dropped_and_left_out_of_reading(tmp_path, writer):
+    for step in range(1, 6):
+        writer.write(preview(step))
+    back = list(JournalReader(tmp_path).read())
+    assert [event.step for event in back] == [4, 5][-KEPT_PREVIEWS:]
+    own = [path.name for path in (tmp_path / "previews").glob("0*")]
+    assert {name[:6] for name in own} == {"000004", "000005"}
+    assert np.array_equal(back[-1].student, preview(5).student)

@@ -1,0 +1,171 @@
+import csv
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from napari_medcontext.core.config import RunSpec
+from napari_medcontext.core.errors import MedContextError, RunError
+from napari_medcontext.core.run import LOG_COLUMNS, RunFolder
+
+FACTS = {"napari_medcontext": "0", "spacing": "[1, 1, 1]"}
+REST = {"optimizer": {"a": 1}, "best_mean_dsc": 0.5}
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run").create(RunSpec())
+
+
+def save(run, step, value=1.0, rest=REST, facts=FACTS):
+    weights = {name: {"w": torch.full((2, 3), value)} for name in ("student", "teacher")}
+    return run.save_state(step, weights, facts, rest)
+
+
+def names(run):
+    return sorted(path.name for path in (run.path / "states").iterdir())
+
+
+def test_settings_come_back(run):
+    assert run.spec() == RunSpec()
+
+
+def test_folder_of_another_run_is_never_overwritten(run):
+    with pytest.raises(RunError, match="holds a run already"):
+        RunFolder(run.path).create(RunSpec())
+
+
+def test_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"no run\.yaml"):
+        RunFolder(tmp_path).spec()
+
+
+def test_folder_that_cannot_be_made_is_explained(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(MedContextError, match="cannot be written"):
+        RunFolder(tmp_path / "file" / "run").create(RunSpec())
+
+
+def test_new_run_has_no_state(run):
+    assert run.newest_state() is None
+    assert run.last_step() == 0
+    assert run.load_state() is None
+    with pytest.raises(RunError, match="no weights yet"):
+        run.load_weights("student")
+
+
+def test_state_comes_back_and_replaces_the_last(run):
+    save(run, 3)
+    save(run, 12, 2.0)
+    assert names(run) == ["step-000012"]
+    step, weights, rest = run.load_state()
+    assert (step, rest) == (12, REST)
+    assert weights["teacher"]["w"].tolist() == [[2.0] * 3] * 2
+
+
+def test_best_weights_are_preferred_and_do_not_count_as_a_state(run):
+    save(run, 3, 1.0)
+    save(run, 2, 5.0, rest=None)
+    assert names(run) == ["best-000002", "step-000003"]
+    assert run.last_step() == 3
+    tensors, facts, path = run.load_weights("student")
+    assert tensors["w"][0, 0] == 5.0
+    assert facts == FACTS
+    assert path == run.best_state()
+
+
+def test_newest_state_survives_a_write_that_was_cut(run):
+    save(run, 3)
+    cut = run.path / "states" / ".writing-step-000009"
+    cut.mkdir()
+    (cut / "student.safetensors").write_bytes(b"half")
+    assert run.last_step() == 3
+    assert run.load_state()[0] == 3
+    save(run, 9)
+    assert names(run) == ["step-000009"]
+
+
+def test_state_that_cannot_be_written_leaves_the_last_one(run):
+    save(run, 3)
+    (run.path / "states" / ".writing-step-000004").write_text("a file in the way")
+    with pytest.raises(RunError, match="the last good state is kept"):
+        save(run, 4)
+    assert run.load_state()[0] == 3
+
+
+def test_missing_weight_file_is_explained(run):
+    (save(run, 3) / "student.safetensors").unlink()
+    for read in (run.load_state, lambda: run.load_weights("student")):
+        with pytest.raises(RunError, match="is missing") as error:
+            read()
+        assert "student.safetensors" in str(error.value)
+
+
+@pytest.mark.parametrize("length", [0, 4, 60, -1])
+def test_truncated_weight_file_is_explained(run, length):
+    file = save(run, 3) / "student.safetensors"
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(RunError, match="cut short or damaged") as error:
+        run.load_weights("student")
+    assert str(file) in str(error.value)
+
+
+def test_foreign_weight_file_is_refused(run):
+    file = save(run, 3) / "student.safetensors"
+    save_file({"w": torch.zeros(1)}, file)
+    with pytest.raises(RunError, match="not written by napari-medcontext"):
+        run.load_weights("student")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive"])
+def test_damaged_optimizer_file_is_explained(run, content):
+    file = save(run, 3) / "optimizer.pt"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(RunError, match=r"optimizer\.pt cannot be read"):
+        run.load_state()
+
+
+class Malice:
+    def __reduce__(self):
+        return (print, ("run by the file",))
+
+
+def test_optimizer_file_cannot_run_code(run, capsys):
+    torch.save({"optimizer": Malice()}, save(run, 3) / "optimizer.pt")
+    with pytest.raises(RunError, match="cannot be read"):
+        run.load_state()
+    assert "run by the file" not in capsys.readouterr().out
+
+
+def test_logs_are_cut_to_the_resumed_step(run):
+    for step in range(1, 6):
+        run.append_log({"step": step, "dice_ce": step / 2})
+        rows = [{"step": step, "class_id": k, "class_name": "a, b", "dsc": 0.5} for k in (2, 5)]
+        run.append_validation(rows)
+    with (run.path / "log.csv").open("a") as file:
+        file.write("2,0.1")
+    run.truncate_logs(3)
+    with (run.path / "log.csv").open(newline="") as file:
+        reader = csv.DictReader(file)
+        assert [int(row["step"]) for row in reader] == [1, 2, 3]
+        assert tuple(reader.fieldnames) == LOG_COLUMNS
+    with (run.path / "validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["step"]), row["class_name"]) for row in rows][-1] == (3, "a, b")
+    assert len(rows) == 6
+
+
+def test_cutting_logs_that_do_not_exist_is_fine(run):
+    run.truncate_logs(3)
+    assert not (run.path / "log.csv").exists()
+
+
+def test_empty_log_left_by_a_kill_can_be_gone_on_with(run):
+    (run.path / "log.csv").touch()
+    run.truncate_logs(3)
+    run.append_log({"step": 4})
+    lines = (run.path / "log.csv").read_text().splitlines()
+    assert lines[0] == ",".join(LOG_COLUMNS)
+    assert lines[1].startswith("4,")
