@@ -10,8 +10,6 @@ INSTALLED := $(VENV)/.installed
 
 # A drawn screen for the tests: large enough for every dock, 24 bits for OpenGL.
 XVFB := xvfb-run -a -s "-screen 0 1600x1200x24"
-# The demo is for eyes: it shows itself where there is a screen.
-SCREEN := $(if $(DISPLAY),,$(XVFB))
 
 # X11 is what Xvfb offers, and Mesa draws where there is no graphics card.
 HEADLESS := env -u OMP_NUM_THREADS QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1

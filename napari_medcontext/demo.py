@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtCore import Qt
+
 PATIENCE_SECONDS = 1200.0
+WINDOW = (1880, 1160)
 SCREEN = "-screen 0 1920x1200x24"
 
 
@@ -83,6 +86,8 @@ class Tour:
         """Train, watch, predict and compare, with a picture of each."""
         shutil.rmtree(self.out, ignore_errors=True)
         self.out.mkdir(parents=True)
+        self._viewer.window.resize(*WINDOW)
+        self._settle(1.0)
         self._picture("1-loaded")
         preview = self._dock("Preview")
         self._press_and_wait(self.train_dock.train_button, self.train_dock.finished)
@@ -123,7 +128,14 @@ class Tour:
         return [*self._pictures, self.out / "metrics.csv", self.out / "run"]
 
     def _dock(self, name: str) -> Any:
-        _, widget = self._viewer.window.add_plugin_dock_widget("napari-medcontext", name)
+        window = self._viewer.window
+        dock, widget = window.add_plugin_dock_widget(
+            "napari-medcontext", name, tabify=name in ("Predict", "Compare")
+        )
+        if name == "Preview":
+            # Beside the form rather than under it, so that both can be seen whole.
+            window._qt_window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+        dock.raise_()
         return widget
 
     def _picture(self, name: str) -> None:

@@ -197,11 +197,17 @@ class RunFolder(WorkFolder):
         """Add one validation to ``validation.csv``."""
         _append(self.path / "validation.csv", VALIDATION_COLUMNS, rows)
 
+    def drop_best_after(self, step: int) -> None:
+        """Forget best weights of steps that a resumed run will do again."""
+        best = self.best_state()
+        if best is not None and int(best.name.removeprefix("best-")) > step:
+            shutil.rmtree(best)
+
     def truncate_logs(self, step: int) -> None:
         """Forget logged steps after ``step``, which will be done again."""
         for name in ("log.csv", "validation.csv"):
             path = self.path / name
-            if path.is_file():
+            if path.is_file() and path.stat().st_size:
                 header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
                 kept = [row for row in rows if row.endswith("\n") and _step_of(row) <= step]
                 with atomic_path(path) as temporary:
@@ -234,7 +240,7 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _append(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
-    new = not path.exists()
+    new = not path.exists() or not path.stat().st_size
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         if new:

@@ -285,6 +285,7 @@ class _Training:
         self._learner.restore(step, weights, rest)
         self._best = _Best(rest["best_mean_dsc"], rest["best_step"])
         self._run.truncate_logs(step)
+        self._run.drop_best_after(step)
 
     def _facts(self) -> dict[str, str]:
         """Return what prediction needs to know beside the settings and the weights."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_medcontext.core.config import Role
@@ -100,15 +100,16 @@ class ScanTable(QTableWidget):
         return row.labels is None and row.role == "unused"
 
     def _show(self) -> None:
-        with QSignalBlocker(self):
-            self.setRowCount(len(self._rows))
-            for index, row in enumerate(self._rows):
-                name = QTableWidgetItem(row.image.name)
-                name.setFlags(Qt.ItemIsEnabled)
-                name.setToolTip(row.image.name)
-                self.setItem(index, 0, name)
-                self.setCellWidget(index, 1, self._labels_box(index, row))
-                self.setCellWidget(index, 2, self._role_box(index, row))
+        # Emptied first: a replaced editor would show in the corner until it is deleted.
+        self.setRowCount(0)
+        self.setRowCount(len(self._rows))
+        for index, row in enumerate(self._rows):
+            name = QTableWidgetItem(row.image.name)
+            name.setFlags(Qt.ItemIsEnabled)
+            name.setToolTip(row.image.name)
+            self.setItem(index, 0, name)
+            self.setCellWidget(index, 1, self._labels_box(index, row))
+            self.setCellWidget(index, 2, self._role_box(index, row))
         self.changed.emit()
 
     def _labels_box(self, index: int, row: ScanRow) -> QComboBox:

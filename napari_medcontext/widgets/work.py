@@ -61,10 +61,10 @@ class Work(QObject):
         self._worker.start()
 
     def show_progress(self, done: float, total: float) -> None:
-        """Move the bar in napari's activity dock."""
-        if self._bar.total != total:
-            self._bar.total = total
-        self._bar.update(done - self._bar.n)
+        """Move the bar in napari's activity dock, which counts in whole per cent."""
+        if self._bar.total != 100:
+            self._bar.total = 100
+        self._bar.update(int(100 * done / max(total, 1)) - self._bar.n)
 
     def ignore(self) -> None:
         """Hear nothing more: the window is closing."""

@@ -105,7 +105,11 @@ def test_unknown_name_is_refused_with_the_known_ones(values, wrong, known):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [("a: [1, 2", "neither YAML nor JSON"), ("- 1\n- 2\n", "must hold settings"), ("", "must hold")],
+    [
+        ("a: [1, 2", "neither YAML nor JSON"),
+        ("- 1\n- 2\n", "must hold settings"),
+        ("", "must hold"),
+    ],
 )
 def test_file_that_holds_no_settings_is_explained(tmp_path, content, told):
     file = tmp_path / "broken.yaml"

@@ -150,7 +150,7 @@ def test_cache_is_missed_when_the_scan_or_a_setting_changes(
 
 def test_damaged_cache_is_prepared_again(tiny_spec, loaded, tmp_path):
     plain = arrays(loaded(tiny_spec, tmp_path)[0])
-    plain = [np.array(array) for array in plain]
+    plain = [np.asarray(array).copy() for array in plain]
     for path in tmp_path.glob("*-image.npy"):
         path.unlink()
         path.write_bytes(b"cut")
@@ -167,7 +167,7 @@ def test_nothing_to_train_on_is_refused(tiny_config, cases, loaded):
 def test_role_that_needs_labels_names_the_scan_without(tiny_config, cases, loaded, role):
     (first,) = cases(ras="training")
     bare = first.model_copy(update={"name": "bare", "labels": None, "role": role})
-    with pytest.raises(ScanError, match="“bare” is set to .* has no labels"):
+    with pytest.raises(ScanError, match=r"“bare” is set to .* has no labels"):
         loaded(RunSpec(config=tiny_config, cases=(first, bare)))
 
 
@@ -185,9 +185,7 @@ def test_class_that_no_training_scan_has_is_warned_of(
     image, labels = make_scan("odd", "RAS", (1.0, 1.0, 1.0), (24, 24, 20))
     array = labels.array.copy()
     array[0, 0, 0] = 9
-    odd = Case(
-        name="odd", image=tmp_path / "i.nii", labels=tmp_path / "l.nii", role="validation"
-    )
+    odd = Case(name="odd", image=tmp_path / "i.nii", labels=tmp_path / "l.nii", role="validation")
     write_volume(odd.image, image)
     write_volume(odd.labels, labels.with_array(array))
     dataset, events = loaded(RunSpec(config=tiny_config, cases=(*cases(ras="training"), odd)))
@@ -197,9 +195,7 @@ def test_class_that_no_training_scan_has_is_warned_of(
     assert dataset.classes.ids == (0, 2, 5)
 
 
-def test_labels_that_vanish_at_the_spacing_are_refused(
-    make_scan, tiny_config, loaded, tmp_path
-):
+def test_labels_that_vanish_at_the_spacing_are_refused(make_scan, tiny_config, loaded, tmp_path):
     image, labels = make_scan("a", "RAS", (1.0, 1.0, 1.0), (24, 24, 20))
     array = np.zeros_like(labels.array)
     array[0, 0, 0] = 1

@@ -41,7 +41,10 @@ def test_structures_keep_their_place_in_the_world_there_and_back(make_scan, grid
     back = class_map_on(onehot, prepared.affine, image)
     assert back.shape == image.shape
     for class_id, centre in ((2, (-5, 0, 0)), (5, (6, 2, 0))):
-        for mask, affine in ((there == class_id, prepared.affine), (back == class_id, image.affine)):
+        for mask, affine in (
+            (there == class_id, prepared.affine),
+            (back == class_id, image.affine),
+        ):
             apart = np.abs(centre_of(mask, affine) - centre).max()
             assert apart < 0.35 * max(*spacing, *grid[1])
         same = (back == class_id) & (labels.array == class_id)

@@ -44,9 +44,11 @@ def dock(viewer, prediction):
     return dock
 
 
-def add_labels(viewer, array, name, *, translate=(0.0, 0.0, 0.0), **medcontext):
+def add_labels(viewer, array, name, *, translate=(0.0, 0.0, 0.0), class_names=None, **medcontext):
+    names = class_names or {}
     return viewer.add_labels(
         array,
+        features={"index": list(names), "class": list(names.values())},
         name=name,
         scale=SCALE,
         translate=translate,

@@ -70,6 +70,12 @@ def check_patch_size(name: str, patch_size: PatchSize) -> None:
             f"{name} needs a patch size of multiples of {divisor} voxels, not {patch_size}; "
             f"{fitting} fits."
         )
+    if all(side == divisor for side in patch_size):
+        # One voxel at the coarsest level has no neighbours, and no statistics to normalise by.
+        raise SettingsError(
+            f"A patch of {patch_size} voxels is too small for {name}: nothing is left of it at the "
+            f"coarsest level. {(2 * divisor, divisor, divisor)} fits."
+        )
 
 
 def build_network(

@@ -1,0 +1,108 @@
+import csv
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from napari_medcontext import __version__
+from napari_medcontext.cli import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, app, main
+from napari_medcontext.core.config import dump
+from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.core.io import list_nifti, read_volume
+from napari_medcontext.core.run import RunFolder
+
+
+def called(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def settings(tmp_path, tiny_config):
+    file = tmp_path / "settings.yaml"
+    file.write_text(dump(tiny_config), encoding="utf-8")
+    return file
+
+
+def test_study_is_trained_predicted_and_evaluated(study, settings, tmp_path):
+    run, out, scores = tmp_path / "run", tmp_path / "out", tmp_path / "scores.csv"
+    scans = ("--images", study / "images", "--labels", study / "labels")
+    trained = called(
+        "train", *scans, "--out", run, "--config", settings, "--validation", "lps", "--steps", 2
+    )
+    assert trained.exit_code == 0, trained.output
+    assert RunFolder(run).last_step() == 2
+    assert [c.name for c in RunFolder(run).spec().with_role("validation")] == ["lps"]
+    predicted = called("predict", run, study / "images", "--out", out)
+    assert predicted.exit_code == 0, predicted.output
+    for image, labels in zip(list_nifti(study / "images"), list_nifti(out), strict=True):
+        assert image.name == labels.name
+        assert read_volume(image).shape == read_volume(labels).shape
+    evaluated = called(
+        "evaluate", "--predictions", out, "--labels", study / "labels", "--out", scores
+    )
+    assert evaluated.exit_code == 0, evaluated.output
+    with scores.open(newline="") as file:
+        rows = [(row["case"], row["class_id"]) for row in csv.DictReader(file)]
+    assert rows == [(case, k) for case in ("lps", "ras", "thick") for k in ("2", "5")]
+
+
+def test_resume_goes_on_from_the_saved_state(finished_run):
+    spec = finished_run.spec()
+    config = spec.config.updated({"training": {"steps": 6}})
+    finished_run.save_spec(spec.model_copy(update={"config": config}))
+    result = called("train", "--resume", finished_run.path)
+    assert result.exit_code == 0, result.output
+    lines = (finished_run.path / "log.csv").read_text().splitlines()[1:]
+    assert [int(line.split(",")[0]) for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_failed_work_exits_with_its_own_code(finished_run, study, tmp_path):
+    (finished_run.best_state() / "student.safetensors").unlink()
+    result = called("predict", finished_run.path, study / "images", "--out", tmp_path / "out")
+    assert result.exit_code == EXIT_FAILED
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train"], "--out"),
+        (["train", "--out", "x"], "Name the scans"),
+        (["train", "--resume", "nowhere"], "is no run folder"),
+        (["evaluate", "--predictions", "a", "--labels", "b", "--out", "c"], "is not a folder"),
+    ],
+)
+def test_wrong_use_is_one_message_and_exit_code_2(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["medcontext", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == EXIT_USAGE
+    assert isinstance(called(*words).exception, MedContextError)
+    assert told in str(called(*words).exception)
+
+
+def test_exit_codes_differ():
+    assert len({0, EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED}) == 4
+
+
+def test_version_is_printed():
+    assert called("version").output.strip() == __version__
+
+
+def test_evaluation_imports_no_torch(study, tmp_path):
+    code = (
+        "import sys; from napari_medcontext.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    words = ["evaluate", "--predictions", study / "labels", "--labels", study / "labels"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words), "--out", str(tmp_path / "scores.csv")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "DSC 1.000" in done.stdout

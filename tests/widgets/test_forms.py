@@ -1,0 +1,58 @@
+import pytest
+
+from napari_medcontext.core.config import RunConfig
+from napari_medcontext.widgets.forms import SectionForm
+
+SECTIONS = {name: field.annotation for name, field in RunConfig.model_fields.items()}
+OTHERS = {
+    "network": {"name": "unetr", "size": "paper"},
+    "data": {
+        "intensity": "window",
+        "window": (-1000.0, 1000.5),
+        "spacing": (1.5, 1.5, 2.0),
+        "patch_size": (96, 96, 96),
+        "augmentation": "paper",
+    },
+    "masking": {"ratio": 0.123456, "block_size": 8, "axis": "y"},
+    "objective": {
+        "method": "supervised",
+        "consistency_weight": 0.05,
+        "momentum": 0.9996,
+        "momentum_schedule": "paper",
+    },
+    "training": {
+        "steps": 100_000,
+        "batch_size": 4,
+        "learning_rate": 3e-5,
+        "weight_decay": 1e-8,
+        "warmup_steps": 0,
+        "gradient_clip": 0.0,
+        "seed": 12,
+        "validate_every": 7,
+        "preview_every": 2.5,
+        "checkpoint_every": 1.25,
+    },
+    "device": {"device": "cpu", "precision": "float32", "threads": 3},
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("changed", [False, True], ids=["defaults", "others"])
+def test_every_setting_survives_the_form_and_back(qtbot, section, changed):
+    settings = SECTIONS[section](**(OTHERS[section] if changed else {}))
+    assert set(OTHERS[section]) == set(SECTIONS[section].model_fields)
+    form = SectionForm(SECTIONS[section])
+    qtbot.addWidget(form)
+    form.set_values(settings.model_dump())
+    assert SECTIONS[section](**form.values()) == settings
+
+
+def test_every_field_has_a_tooltip_that_says_what_it_does_and_its_unit(qtbot):
+    for section in SECTIONS.values():
+        form = SectionForm(section)
+        qtbot.addWidget(form)
+        for name, field in section.model_fields.items():
+            tip = form.widget(name).toolTip()
+            assert field.description in tip
+            unit = (field.json_schema_extra or {}).get("unit", "")
+            assert unit in tip
