@@ -9,7 +9,7 @@ PIP := $(PYTHON) -m pip
 INSTALLED := $(VENV)/.installed
 
 # A drawn screen for the tests: large enough for every dock, 24 bits for OpenGL.
-XVFB := xvfb-run -a -s "-screen 0 1600x1200x24"
+XVFB := xvfb-run -a -s "-screen 0 1920x1200x24"
 
 # X11 is what Xvfb offers, and Mesa draws where there is no graphics card.
 HEADLESS := env -u OMP_NUM_THREADS QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1
