@@ -12,7 +12,7 @@ from napari_medcontext.core.run import RunFolder
 from napari_medcontext.runners import ProcessRunner
 
 KILLS = 10
-STEPS = 400
+STEPS = 1500
 SEED = 0
 
 
