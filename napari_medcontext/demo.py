@@ -13,7 +13,10 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 
+from napari_medcontext.core.errors import MedContextError
+
 PATIENCE_SECONDS = 1200.0
+FIRST_PICTURE = "1-loaded.png"
 WINDOW = (1880, 1160)
 SCREEN = "-screen 0 1920x1200x24"
 
@@ -84,8 +87,7 @@ class Tour:
 
     def do_all(self) -> None:
         """Train, watch, predict and compare, with a picture of each."""
-        shutil.rmtree(self.out, ignore_errors=True)
-        self.out.mkdir(parents=True)
+        self._make_room()
         self._viewer.window.resize(*WINDOW)
         self._settle(1.0)
         self._picture("1-loaded")
@@ -100,6 +102,16 @@ class Tour:
         preview.slices_button.click()
         self.predict()
         self.compare()
+
+    def _make_room(self) -> None:
+        """Replace what an earlier demo left, and nothing else."""
+        if self.out.exists() and any(self.out.iterdir()):
+            if not (self.out / FIRST_PICTURE).is_file():
+                raise MedContextError(
+                    f"{self.out} holds files that no demo left. Name an empty folder with --out."
+                )
+            shutil.rmtree(self.out)
+        self.out.mkdir(parents=True, exist_ok=True)
 
     def predict(self) -> None:
         """Predict the scan that was not trained on."""

@@ -73,8 +73,9 @@ class PreviewMaker:
         """
         image = self._scan.image[None]
         with torch.no_grad():
-            masked = learner.token.cpu()(image[None], self._mask[None, None])[0]
-            learner.token.to(self._compute.device)
+            device = self._compute.device
+            hidden = self._mask[None, None].to(device)
+            masked = learner.token(image[None].to(device), hidden)[0].cpu()
         learner.student.eval()
 
         def segment(network: nn.Module, view: torch.Tensor) -> Array:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_config_path
 
+from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.io import atomic_path
 
 
@@ -26,7 +28,10 @@ def load_preferences() -> dict[str, Any]:
 
 
 def save_preferences(**values: Any) -> None:
-    """Remember these values beside those that are remembered already."""
+    """Remember these values beside those that are remembered already.
+
+    Where the folder cannot be written they are forgotten: no training should fail for that.
+    """
     text = json.dumps(load_preferences() | values, indent=1)
-    with atomic_path(preferences_path()) as temporary:
+    with suppress(MedContextError), atomic_path(preferences_path()) as temporary:
         temporary.write_text(text, encoding="utf-8")
