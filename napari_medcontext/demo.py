@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
-
 from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.widgets.docks import open_dock
 
 PATIENCE_SECONDS = 1200.0
 FIRST_PICTURE = "1-loaded.png"
@@ -70,7 +69,8 @@ class Tour:
     def open_sample(self) -> None:
         """Open the sample study and the Train dock, ready to press."""
         self._viewer.open_sample("napari-medcontext", "abdomens")
-        self.train_dock = self._dock("Train")
+        self.train_dock = open_dock(self._viewer, "Train")
+        self.train_dock.remembers = False
         images = [layer for layer in self._viewer.layers if layer._type_string == "image"]
         labels = [layer for layer in self._viewer.layers if layer._type_string == "labels"]
         roles = ["training"] * 4 + ["preview", "unused"]
@@ -91,7 +91,7 @@ class Tour:
         self._viewer.window.resize(*WINDOW)
         self._settle(1.0)
         self._picture("1-loaded")
-        preview = self._dock("Preview")
+        preview = open_dock(self._viewer, "Preview")
         self._press_and_wait(self.train_dock.train_button, self.train_dock.finished)
         self._wait(lambda: preview.panels.shown_image is not None)
         self._settle(2.0)
@@ -115,7 +115,7 @@ class Tour:
 
     def predict(self) -> None:
         """Predict the scan that was not trained on."""
-        dock = self._dock("Predict")
+        dock = open_dock(self._viewer, "Predict")
         dock.tick([self.test_image])
         self._press_and_wait(dock.predict_button, dock.finished)
         self._settle(1.0)
@@ -123,7 +123,7 @@ class Tour:
 
     def compare(self) -> None:
         """Compare the prediction with the reference and write the table."""
-        dock = self._dock("Compare")
+        dock = open_dock(self._viewer, "Compare")
         prediction = next(
             layer
             for layer in self._viewer.layers
@@ -138,17 +138,6 @@ class Tour:
     def results(self) -> list[Path]:
         """Return what was left, in order."""
         return [*self._pictures, self.out / "metrics.csv", self.out / "run"]
-
-    def _dock(self, name: str) -> Any:
-        window = self._viewer.window
-        dock, widget = window.add_plugin_dock_widget(
-            "napari-medcontext", name, tabify=name in ("Predict", "Compare")
-        )
-        if name == "Preview":
-            # Beside the form rather than under it, so that both can be seen whole.
-            window._qt_window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-        dock.raise_()
-        return widget
 
     def _picture(self, name: str) -> None:
         path = self.out / f"{name}.png"

@@ -24,10 +24,15 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Millimetres = Annotated[float, Field(gt=0)]
 
 
-def setting(default: Any, description: str, *, unit: str = "", **bounds: Any) -> Any:
-    """Declare one setting: its default, what it does, its unit and its bounds."""
+def setting(
+    default: Any, description: str, *, title: str | None = None, unit: str = "", **bounds: Any
+) -> Any:
+    """Declare one setting: its default, what it does, its title, its unit and its bounds.
+
+    The title is what a form calls it, where its name alone would not say it.
+    """
     extra: JsonDict | None = {"unit": unit} if unit else None
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
+    return Field(default, description=description, title=title, json_schema_extra=extra, **bounds)
 
 
 class Settings(BaseModel):
@@ -90,12 +95,17 @@ class MaskingSettings(Settings):
     ratio: float = setting(
         0.4,
         "Share of the columns that is hidden from the student.",
+        title="Mask ratio",
         unit="of the plane",
         gt=0,
         lt=1,
     )
     block_size: int = setting(
-        16, "Width of one hidden column, in the plane across the depth axis.", unit="voxels", ge=1
+        16,
+        "Width of one hidden column, in the plane across the depth axis.",
+        title="Mask block size",
+        unit="voxels",
+        ge=1,
     )
     axis: Axis = setting(
         "auto",
@@ -113,7 +123,10 @@ class ObjectiveSettings(Settings):
         "supervised learns from the plain scan alone.",
     )
     consistency_weight: float = setting(
-        0.5, "β: weight of agreeing with the teacher where the scan is hidden.", ge=0
+        0.5,
+        "β: weight of agreeing with the teacher where the scan is hidden.",
+        title="Consistency weight β",
+        ge=0,
     )
     momentum: float = setting(
         0.996, "λ₀: share of itself that the teacher keeps at each step, at first.", ge=0, lt=1

@@ -15,12 +15,15 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QSpinBox,
     QWidget,
 )
 
 LARGEST = 1_000_000
+LABEL_WIDTH = 150
+"""Pixels, the same in every form, so that forms under each other line up."""
 
 
 class NumberBox(QDoubleSpinBox):
@@ -90,7 +93,7 @@ class SectionForm(QWidget):
             editor.widget.setObjectName(f"setting_{name}")
             editor.widget.setToolTip(_tooltip(field))
             editor.write(field.default)
-            layout.addRow(name.replace("_", " ").capitalize(), editor.widget)
+            layout.addRow(field_label(_title(name, field)), editor.widget)
             self._editors[name] = editor
 
     def values(self) -> dict[str, Any]:
@@ -106,6 +109,13 @@ class SectionForm(QWidget):
     def widget(self, name: str) -> QWidget:
         """Return one field's editor."""
         return self._editors[name].widget
+
+
+def field_label(text: str) -> QLabel:
+    """Return the words left of an editor."""
+    label = QLabel(text)
+    label.setFixedWidth(LABEL_WIDTH)
+    return label
 
 
 def make_editor(field: FieldInfo, changed: Callable[[], None]) -> Editor:
@@ -223,6 +233,14 @@ def _bounds(field: FieldInfo) -> tuple[float, float]:
 def _unit(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     return f" {extra['unit']}" if isinstance(extra, dict) and extra.get("unit") else ""
+
+
+def _title(name: str, field: FieldInfo) -> str:
+    """Return a field's words, with the unit where its editor has no place for one."""
+    words = field.title or name.replace("_", " ").capitalize()
+    kind, _ = _without_none(field.annotation)
+    unit = _unit(field).strip() if get_origin(kind) is tuple else ""
+    return f"{words} ({unit})" if unit else words
 
 
 def _tooltip(field: FieldInfo) -> str:

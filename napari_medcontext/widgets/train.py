@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any
 
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
@@ -21,10 +17,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
-from napari_medcontext.core.config import RunConfig, RunSpec, Settings, validated
-from napari_medcontext.core.errors import MedContextError, RunError, ScanError
+from napari_medcontext.core.config import RunConfig, RunSpec, validated
+from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.events import (
     Event,
     Paused,
@@ -35,25 +30,24 @@ from napari_medcontext.core.events import (
     StepFinished,
     Warned,
 )
-from napari_medcontext.core.networks import NETWORKS, check_patch_size
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.volume import same_grid
-from napari_medcontext.layers import layer_grid, layer_to_volume
-from napari_medcontext.snapshots import Scan, planned_cases, writer
+from napari_medcontext.snapshots import planned_cases, writer
 from napari_medcontext.widgets.curves import Curves
-from napari_medcontext.widgets.forms import SectionForm
+from napari_medcontext.widgets.docks import Dock, open_dock
+from napari_medcontext.widgets.forms import field_label
+from napari_medcontext.widgets.pace import Pace, about_text, expected_seconds, minutes_text
+from napari_medcontext.widgets.parts import button, choices, label, row
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
-from napari_medcontext.widgets.scan_table import ScanRow, ScanTable
+from napari_medcontext.widgets.scan_choice import chosen_scans, preflight
+from napari_medcontext.widgets.scan_table import ScanTable
 from napari_medcontext.widgets.session import real_viewer, session_of
+from napari_medcontext.widgets.settings_panel import SettingsPanel
 
-VISIBLE = {
-    "training": ("steps", "learning_rate"),
-    "data": ("patch_size", "spacing"),
-    "masking": ("ratio", "block_size"),
-    "objective": ("consistency_weight",),
-    "device": ("device",),
+OTHER_DOCKS: dict[Dock, str] = {
+    "Preview": "Watch what the student and the teacher answer while they learn.",
+    "Predict": "Apply this run to open scans.",
+    "Compare": "Score a prediction against a reference.",
 }
-RUNNER_TITLES = {"process": "in the background", "thread": "inside napari"}
 
 
 class TrainDock(QWidget):
@@ -73,17 +67,21 @@ class TrainDock(QWidget):
         # napari hands docks a proxy, whose layers are never the same objects twice.
         viewer = real_viewer(napari_viewer)
         self.setObjectName("train")
+        self.remembers = True
+        """Whether the settings of a run that starts come back next time."""
         self._viewer = viewer
         self._session = session_of(viewer)
-        self._steps, self._times = 0, []  # type: tuple[int, list[tuple[int, float]]]
-        self._paused = False
+        self._steps, self._paused = 0, False
+        self._pace: Pace | None = None
         self._build()
         self._lay_out()
         self._restore_preferences()
         self.scans.changed.connect(self._check)
+        self.settings.changed.connect(self._estimate)
         self._session.event_received.connect(self._receive)
         self._show_state()
         self._check()
+        self._estimate()
 
     # What a test or a script presses.
 
@@ -96,35 +94,36 @@ class TrainDock(QWidget):
                     f"{run.path} holds a run already. Press Resume to go on with it, or name "
                     "another folder."
                 )
-            scans = self._chosen_scans()
-            cases = planned_cases(scans, run.path / "scans")
-            write_scans = writer(scans, cases)
-            spec = RunSpec(config=config, cases=cases)
+            scans = chosen_scans(self.scans.rows(), list(self._viewer.layers))
         except MedContextError as error:
             self._tell_error(str(error))
             return
-        save_preferences(train=config.model_dump(mode="json"), folder=str(run.path.parent))
+        cases = planned_cases(scans, run.path / "scans")
+        write_scans = writer(scans, cases)
+        spec = RunSpec(config=config, cases=cases)
+        if self.remembers:
+            save_preferences(train=config.model_dump(mode="json"), folder=str(run.path.parent))
 
         def prepare() -> None:
             write_scans()
             run.create(spec)
 
-        self._begin(run)
-        self._session.train(run, prepare, self._runner_kind())
+        self._begin(run, config)
+        self._session.train(run, prepare, str(self.runner.currentData()))
 
     def resume(self) -> None:
         """Go on with the run in the named folder, or watch it if somebody trains it already."""
         try:
             run = RunFolder(self.run_path.text().strip())
-            run.spec()
+            config = run.spec().config
         except MedContextError as error:
             self._tell_error(str(error))
             return
-        self._begin(run)
+        self._begin(run, config)
         if run.is_alive():
             self._session.attach(run.path)
         else:
-            self._session.train(run, lambda: None, self._runner_kind())
+            self._session.train(run, lambda: None, str(self.runner.currentData()))
 
     def pause(self) -> None:
         """Pause, or go on after a pause."""
@@ -147,111 +146,70 @@ class TrainDock(QWidget):
         SettingsError
             Naming what cannot work.
         """
-        changes: dict[str, dict[str, Any]] = {}
-        for (section, _), form in self._forms.items():
-            changes.setdefault(section, {}).update(form.values())
-        changes["network"] = {"name": self.network.currentData(), "size": self.size.currentText()}
-        changes["objective"]["method"] = self.method.currentText()
-        config = validated(RunConfig, changes, "the settings")
-        check_patch_size(config.network.name, config.data.patch_size)
-        return config
+        return self.settings.config()
 
     def set_config(self, config: RunConfig) -> None:
         """Show these settings."""
-        values = config.model_dump()
-        for (section, _), form in self._forms.items():
-            form.set_values(values[section])
-        self.network.setCurrentIndex(self.network.findData(config.network.name))
-        self.size.setCurrentText(config.network.size)
-        self.method.setCurrentText(config.objective.method)
+        self.settings.set_config(config)
 
     # Building
 
     def _build(self) -> None:
         self.scans = ScanTable(self._viewer)
-        self.pair_button = _button(
+        self.scans.setMinimumHeight(140)
+        self.pair_button = button(
             "train_pair",
             "Pair layers",
             "Pair scans and labels anew, by name and shape.",
             self.scans.pair,
         )
-        self.preflight = _label("train_preflight")
-        self.network = _choices(
-            "train_network",
-            "The network to train.",
-            [(entry.title, name) for name, entry in NETWORKS.items()],
-        )
-        self.size = _choices(
-            "train_size",
-            "Small trains on a laptop; paper is the published size.",
-            [("small", None), ("paper", None)],
-        )
-        self.method = _choices(
-            "train_method",
-            "medcontext learns from the plain and the masked scan with a teacher; supervised from "
-            "the plain scan alone.",
-            [("medcontext", None), ("supervised", None)],
-        )
-        self.runner = _choices(
+        self.preflight = label("train_preflight")
+        self.settings = SettingsPanel()
+        self.estimate = label("train_estimate")
+        self.runner = choices(
             "train_runner",
             "In the background: a process of its own, which keeps napari fluid and may outlive "
             "it. Inside napari: a thread.",
-            [(title, kind) for kind, title in RUNNER_TITLES.items()],
+            [("in the background", "process"), ("inside napari", "thread")],
         )
-        self._forms = {(s, "main"): SectionForm(_section(s), names) for s, names in VISIBLE.items()}
-        for section, names in VISIBLE.items():
-            hidden = {"method"} if section == "objective" else set()
-            rest = tuple(n for n in _section(section).model_fields if n not in {*names, *hidden})
-            if rest:
-                self._forms[section, "more"] = SectionForm(_section(section), rest)
         self.run_path = QLineEdit()
         self.run_path.setObjectName("train_run")
         self.run_path.setToolTip("The folder that the run is written to.")
-        self.browse_button = _button("train_browse", "…", "Choose the run's folder.", self._browse)
-        self.train_button = _button(
-            "train_start", "Train", "Train on the chosen scans.", self.train
-        )
-        self.resume_button = _button(
+        self.browse_button = button("train_browse", "…", "Choose the run's folder.", self._browse)
+        self.train_button = button("train_start", "Train", "Train on the chosen scans.", self.train)
+        self.resume_button = button(
             "train_resume", "Resume", "Go on with the run in this folder, or watch it.", self.resume
         )
-        self.pause_button = _button(
+        self.pause_button = button(
             "train_pause", "Pause", "Wait after the current step; press again to go on.", self.pause
         )
-        self.stop_button = _button(
+        self.stop_button = button(
             "train_stop", "Stop", "End after the current step; what was learned is kept.", self.stop
         )
         self.progress = QProgressBar()
         self.progress.setObjectName("train_progress")
         self.progress.setTextVisible(False)
-        self.message = _label("train_message")
+        self.message = label("train_message")
         self.curves = Curves()
+        self.next_buttons = [self._opener(name, tip) for name, tip in OTHER_DOCKS.items()]
 
     def _lay_out(self) -> None:
         content = QWidget()
         layout = QVBoxLayout(content)
-        layout.addLayout(_row(QLabel("<b>Scans</b>"), None, self.pair_button))
+        layout.addLayout(row(QLabel("<b>Scans</b>"), None, self.pair_button))
         layout.addWidget(self.scans)
         layout.addWidget(self.preflight)
-        layout.addLayout(_row(QLabel("Network"), self.network, self.size))
-        layout.addLayout(_row(QLabel("Method"), self.method, self.runner))
-        for (_, part), form in self._forms.items():
-            if part == "main":
-                layout.addWidget(form)
-        more = QCollapsible("More settings")
-        more.setObjectName("train_more")
-        for (section, part), form in self._forms.items():
-            if part == "more":
-                more.addWidget(QLabel(f"<b>{section.capitalize()}</b>"))
-                more.addWidget(form)
-        layout.addWidget(more)
-        layout.addLayout(_row(QLabel("Run"), self.run_path, self.browse_button))
+        layout.addWidget(self.settings)
+        layout.addLayout(row(field_label("Run"), self.run_path, self.browse_button))
+        layout.addLayout(row(field_label("Compute"), self.runner))
+        layout.addWidget(self.estimate)
         layout.addLayout(
-            _row(self.train_button, self.resume_button, self.pause_button, self.stop_button)
+            row(self.train_button, self.resume_button, self.pause_button, self.stop_button)
         )
         layout.addWidget(self.progress)
         layout.addWidget(self.message)
+        layout.addLayout(row(*self.next_buttons))
         layout.addWidget(self.curves)
-        self.scans.setMinimumHeight(140)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(content)
@@ -269,69 +227,25 @@ class TrainDock(QWidget):
         parent = Path(remembered.get("folder", Path.home() / "medcontext"))
         self.run_path.setText(str(_free_name(parent)))
 
-    # Scans
-
-    def _chosen_scans(self) -> list[Scan]:
-        layers = list(self._viewer.layers)
-        rows = [row for row in self.scans.rows() if row.role != "unused"]
-        if not any(row.role == "training" for row in rows):
-            raise ScanError(
-                "There is no scan to train on. Open scans and their labels (File > Open, or "
-                "File > Open Sample > MedContext), and set at least one to “training”."
-            )
-        for row in rows:
-            problem = self._row_problem(row)
-            if problem:
-                raise ScanError(problem)
-        return [
-            Scan(
-                layer_to_volume(row.image, layers),
-                None if row.labels is None else layer_to_volume(row.labels, layers),
-                row.role,
-            )
-            for row in rows
-        ]
-
-    def _row_problem(self, row: ScanRow) -> str:
-        """Say what is wrong with a row, as far as it shows without reading voxels."""
-        if row.labels is None:
-            if row.role in ("training", "validation"):
-                return f"“{row.image.name}” is for {row.role} but has no labels. Choose its labels."
-            return ""
-        layers = list(self._viewer.layers)
-        try:
-            image, labels = layer_grid(row.image, layers), layer_grid(row.labels, layers)
-        except MedContextError as error:
-            return str(error)
-        if image.shape != labels.shape:
-            return (
-                f"“{labels.name}” has the shape {labels.shape} but “{image.name}” has "
-                f"{image.shape}. Pair each scan with the labels drawn on it."
-            )
-        if not same_grid(image, labels):
-            return (
-                f"“{labels.name}” does not lie on “{image.name}”: their affines differ. Choose "
-                "the labels that belong to this scan."
-            )
-        return ""
+    # Before a run
 
     def _check(self) -> None:
-        rows = [row for row in self.scans.rows() if row.role != "unused"]
-        training = [row for row in rows if row.role == "training"]
-        problem = next(filter(None, map(self._row_problem, rows)), "")
-        if problem:
-            self.preflight.setText(f"⚠ {problem}")
-        elif not training:
-            self.preflight.setText("Open scans with their labels, and set some to “training”.")
-        else:
-            spacing = layer_grid(training[0].image, list(self._viewer.layers)).spacing
-            sizes = " × ".join(f"{size:.3g}" for size in spacing)
-            self.preflight.setText(f"✓ {len(training)} to train on, {sizes} mm; all good.")
+        self.preflight.setText(preflight(self.scans.rows(), list(self._viewer.layers)))
+
+    def _estimate(self) -> None:
+        try:
+            config = self.config()
+        except MedContextError as error:
+            self.estimate.setText(f"⚠ {error}")
+            return
+        seconds = expected_seconds(config)
+        time = "" if seconds is None else f", {about_text(seconds)}, as fast as the last run here"
+        self.estimate.setText(f"{config.training.steps} steps{time}.")
 
     # Events
 
-    def _begin(self, run: RunFolder) -> None:
-        self._paused, self._times = False, []
+    def _begin(self, run: RunFolder, config: RunConfig) -> None:
+        self._paused, self._pace = False, Pace(config)
         self.curves.clear()
         self.progress.setRange(0, 0)
         self.message.setText(f"Preparing {run.name}…")
@@ -343,20 +257,21 @@ class TrainDock(QWidget):
             case Preparing(message=message):
                 self.message.setText(f"{message}…")
             case RunStarted(steps=steps, first_step=first):
-                self._steps, self._times = steps, []
+                self._steps = steps
                 self.progress.setRange(0, steps)
                 self.progress.setValue(first)
                 self._show_state()
             case StepFinished(step=step):
-                self._times = [*self._times[-50:], (step, time.monotonic())]
                 self.progress.setValue(step)
-                self.message.setText(f"Step {step} of {self._steps}{self._time_left()}")
+                self.message.setText(f"Step {step} of {self._steps}{self._time_left(event)}")
             case Paused(step=step):
                 self._paused = True
+                if self._pace is not None:
+                    self._pace.wait()
                 self.message.setText(f"Paused after step {step} of {self._steps}.")
                 self._show_state()
             case Resumed():
-                self._paused, self._times = False, []
+                self._paused = False
                 self._show_state()
             case Warned(message=message):
                 show_info(message)
@@ -367,20 +282,23 @@ class TrainDock(QWidget):
         self.progress.setRange(0, max(1, self._steps))
         self.progress.setValue(event.step)
         self._paused = False
+        if self._pace is not None:
+            self._pace.remember()
         if event.reason == "failed":
             self._tell_error(event.message)
         else:
             self.message.setText(event.message)
             show_info(event.message)
         self._show_state()
+        self._estimate()
         self.finished.emit()
 
-    def _time_left(self) -> str:
-        if len(self._times) < 3:
+    def _time_left(self, event: StepFinished) -> str:
+        if self._pace is None:
             return ""
-        (first, then), (last, now) = self._times[0], self._times[-1]
-        seconds = (now - then) / max(1, last - first) * (self._steps - last)
-        return f" · {int(seconds) // 60}:{int(seconds) % 60:02d} left"
+        self._pace.step(event.step, event.seconds)
+        seconds = self._pace.seconds_left(self._steps)
+        return "" if seconds is None else f" · {minutes_text(seconds)} left"
 
     def _show_state(self, running: bool | None = None) -> None:
         running = self._session.is_training if running is None else running
@@ -394,8 +312,10 @@ class TrainDock(QWidget):
         self.message.setText(f"⚠ {text}")
         show_error(text)
 
-    def _runner_kind(self) -> str:
-        return str(self.runner.currentData())
+    def _opener(self, name: Dock, tip: str) -> QPushButton:
+        return button(
+            f"train_open_{name.lower()}", f"{name}…", tip, lambda: open_dock(self._viewer, name)
+        )
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Run folder", self.run_path.text())
@@ -403,48 +323,8 @@ class TrainDock(QWidget):
             self.run_path.setText(chosen)
 
 
-def _section(name: str) -> type[Settings]:
-    annotation = RunConfig.model_fields[name].annotation
-    assert isinstance(annotation, type)
-    return annotation
-
-
 def _free_name(parent: Path) -> Path:
     number = 1
     while (parent / f"run-{number}").exists():
         number += 1
     return parent / f"run-{number}"
-
-
-def _button(name: str, text: str, tip: str, action: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _: action())
-    return button
-
-
-def _choices(name: str, tip: str, options: list[tuple[str, Any]]) -> QComboBox:
-    box = QComboBox()
-    box.setObjectName(name)
-    box.setToolTip(tip)
-    for text, data in options:
-        box.addItem(text, data)
-    return box
-
-
-def _label(name: str) -> QLabel:
-    label = QLabel()
-    label.setObjectName(name)
-    label.setWordWrap(True)
-    return label
-
-
-def _row(*widgets: QWidget | None) -> QHBoxLayout:
-    layout = QHBoxLayout()
-    for widget in widgets:
-        if widget is None:
-            layout.addStretch()
-        else:
-            layout.addWidget(widget)
-    return layout

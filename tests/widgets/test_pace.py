@@ -1,0 +1,67 @@
+import pytest
+
+from napari_medcontext.core.config import RunConfig
+from napari_medcontext.widgets import pace
+from napari_medcontext.widgets.pace import Pace, about_text, expected_seconds, minutes_text
+
+
+@pytest.fixture(autouse=True)
+def _own_preferences(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_time_left_counts_the_steps_to_come_at_the_pace_of_the_last(clock):
+    run = Pace(RunConfig())
+    for step in range(1, 11):
+        clock[0] += 2.0
+        run.step(step, 0.5)
+
+    assert run.seconds_left(40) == pytest.approx(60.0)
+
+
+def test_a_pause_is_no_part_of_the_pace(clock):
+    run = Pace(RunConfig())
+    run.step(1, 0.5)
+    run.wait()
+    clock[0] += 1000.0
+    for step in range(2, 5):
+        clock[0] += 1.0
+        run.step(step, 0.5)
+
+    assert run.seconds_left(14) == pytest.approx(10.0)
+
+
+def test_two_steps_are_too_few_to_tell(clock):
+    run = Pace(RunConfig())
+    run.step(1, 0.5)
+    run.step(2, 0.5)
+
+    assert run.seconds_left(10) is None
+
+
+def test_a_later_run_is_expected_to_cost_its_share_of_voxels_and_steps(clock):
+    small = RunConfig().updated({"data": {"patch_size": (32, 32, 32)}, "training": {"steps": 10}})
+    large = small.updated({"data": {"patch_size": (64, 32, 32)}, "training": {"steps": 30}})
+    assert expected_seconds(large) is None
+
+    run = Pace(small)
+    run.step(1, 0.5)
+    run.remember()
+
+    assert expected_seconds(large) == pytest.approx(0.5 * 2 * 30)
+    assert expected_seconds(large.updated({"objective": {"method": "supervised"}})) is None
+
+
+def test_times_are_told_in_words():
+    assert minutes_text(59.2) == "1:00"
+    assert minutes_text(3723) == "1:02:03"
+    assert about_text(31) == "about 30 s"
+    assert about_text(239) == "about 4 min"
+    assert about_text(9000) == "about 2.5 h"
