@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from napari_medcontext.core import transforms
 from napari_medcontext.core.checks import checked_image
+from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.dataset import Classes
 from napari_medcontext.core.device import Compute, choose_compute, explained_memory_errors
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.networks import build_network

@@ -132,6 +132,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to, before work is done for it.
+
+    Raises
+    ------
+    MedContextError
+        Naming what is in the way.
+    """
+    folder = folder.absolute()
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if existing.is_dir() and os.access(existing, os.W_OK):
+        return
+    problem = "may not be written to" if existing.is_dir() else "is a file"
+    raise MedContextError(
+        f"{folder} cannot be written: {existing} {problem}. Choose a folder that you may write to."
+    )
+
+
 def smallest_label_dtype(largest: int) -> np.dtype[Any]:
     """Return the smallest unsigned integer type that holds every class id."""
     return np.min_scalar_type(largest)

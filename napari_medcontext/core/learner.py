@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.dataset import Batch
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.losses import consistency, dice_ce
 from napari_medcontext.core.masking import MaskToken, draw_tubes
 from napari_medcontext.core.networks import build_network, find_network
 from napari_medcontext.core.run import Weights
+from napari_medcontext.core.sampler import Batch
 from napari_medcontext.core.teacher import make_teacher, momentum_at, update_teacher
 
 MASK_STREAM = 1

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.dataset import Classes, PreparedScan
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.events import Array, PreviewReady
 from napari_medcontext.core.inference import drained, windowed_probabilities
 from napari_medcontext.core.learner import Learner
 from napari_medcontext.core.masking import draw_tubes
+from napari_medcontext.core.prepared import PreparedScan
 
 OVERLAP = 0.25
 """Windows overlap less than in prediction: a preview should cost little."""

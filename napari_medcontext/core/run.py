@@ -66,14 +66,27 @@ class RunFolder(WorkFolder):
         Raises
         ------
         RunError
-            If the folder holds a run, or other files, already.
+            If the folder holds a run already, unless that ended before its first step.
         MedContextError
             If it cannot be written.
         """
-        if self.exists():
-            raise RunError(f"{self.path} holds a run already. Resume it, or choose another folder.")
+        self.require_free()
         self.save_spec(spec)
         return self
+
+    def require_free(self) -> None:
+        """Refuse a folder that holds a run.
+
+        A run that ended before its first step, on a scan that could not be used for example,
+        left nothing to lose: the same folder takes the corrected one.
+
+        Raises
+        ------
+        RunError
+            If there is something to lose, or somebody at work.
+        """
+        if self.exists() and not self._ended_before_first_step():
+            raise RunError(f"{self.path} holds a run already. Resume it, or choose another folder.")
 
     def save_spec(self, spec: RunSpec) -> None:
         """Replace settings and scans."""
@@ -174,11 +187,9 @@ class RunFolder(WorkFolder):
         state = self.newest_state()
         if state is None:
             return None
-        weights: dict[Weights, dict[str, Tensor]] = {"student": {}, "teacher": {}}
-        for name in weights:
-            file = state / f"{name}.safetensors"
-            if name == "student" or file.exists():
-                weights[name] = _read_weights(file)[0]
+        supervised = self.spec().config.objective.method == "supervised"
+        names: tuple[Weights, ...] = ("student",) if supervised else ("student", "teacher")
+        weights = {name: _read_weights(state / f"{name}.safetensors")[0] for name in names}
         file = state / "optimizer.pt"
         try:
             rest = torch.load(file, map_location="cpu", weights_only=True)
@@ -212,6 +223,11 @@ class RunFolder(WorkFolder):
                 kept = [row for row in rows if row.endswith("\n") and _step_of(row) <= step]
                 with atomic_path(path) as temporary:
                     temporary.write_text("".join([header, *kept]), encoding="utf-8")
+
+    def _ended_before_first_step(self) -> bool:
+        tried = (self.path / "events.jsonl").is_file()
+        learned = (self.path / "log.csv").is_file() or self.newest_state() is not None
+        return tried and not learned and not self.is_alive()
 
 
 def _newest(states: Path, prefix: str) -> Path | None:

@@ -6,19 +6,20 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from napari_medcontext import __version__
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.dataset import Batch, Dataset, PatchSampler, PreparedScan
+from napari_medcontext.core.dataset import Dataset
 from napari_medcontext.core.device import (
     Compute,
     choose_compute,
     explained_memory_errors,
     release_memory,
 )
+from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.events import (
     CheckpointSaved,
     Event,
@@ -34,8 +35,10 @@ from napari_medcontext.core.learner import Learner, StepResult
 from napari_medcontext.core.masking import AXES, choose_axis
 from napari_medcontext.core.metrics import dice
 from napari_medcontext.core.networks import check_patch_size
+from napari_medcontext.core.prepared import PreparedScan
 from napari_medcontext.core.previews import PreviewMaker
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.sampler import Batch, PatchSampler
 
 Question = Callable[[], bool]
 MEMORY_ADVICE = (
@@ -103,7 +106,8 @@ class _Clock:
 
     previewed: float = -np.inf
     preview_cost: float = 0.0
-    saved: float = field(default_factory=time.monotonic)
+    saved: float = -np.inf
+    """A new run is saved after its first step, so that no kill sends it back to the start."""
 
     def preview_due(self, every: float) -> bool:
         wait = max(every, self.preview_cost / MAX_PREVIEW_SHARE)
@@ -282,8 +286,18 @@ class _Training:
         if self._run is None or state is None:
             return
         step, weights, rest = state
-        self._learner.restore(step, weights, rest)
-        self._best = _Best(rest["best_mean_dsc"], rest["best_step"])
+        try:
+            with explained_memory_errors(MEMORY_ADVICE):
+                self._learner.restore(step, weights, rest)
+            self._best = _Best(rest["best_mean_dsc"], rest["best_step"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            network = self._config.network
+            raise RunError(
+                f"The state in {self._run.newest_state()} does not fit the network {network.name} "
+                f"({network.size}) of {self._run.spec_path}. Were the settings changed, or files "
+                "of another run put there? Put the old ones back, or train anew."
+            ) from error
+        self._clock.saved = time.monotonic()
         self._run.truncate_logs(step)
         self._run.drop_best_after(step)
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import Case, RunSpec
-from napari_medcontext.core.dataset import Classes, PatchSampler
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.events import Preparing, Warned
 from napari_medcontext.core.io import write_volume
+from napari_medcontext.core.sampler import PatchSampler
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_cache_gives_the_same_arrays_without_preparing_again(
     def refuse(*_):
         raise AssertionError("prepared again")
 
-    monkeypatch.setattr("napari_medcontext.core.dataset._prepare", refuse)
+    monkeypatch.setattr("napari_medcontext.core.prepared._prepare", refuse)
     read = arrays(loaded(tiny_spec, tmp_path)[0])
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == files
     for one, two, three in zip(plain, written, read, strict=True):

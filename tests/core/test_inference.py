@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_medcontext.core.dataset import Classes
+from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.errors import RunError, ScanError
 from napari_medcontext.core.inference import (

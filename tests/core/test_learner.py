@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medcontext.core.dataset import Batch
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.learner import Learner
 from napari_medcontext.core.losses import consistency, dice_ce
+from napari_medcontext.core.sampler import Batch
 
 CPU = Compute(torch.device("cpu"), "float32")
 

@@ -1,0 +1,143 @@
+"""Scans as the network sees them: read, checked, resampled, and kept on disk for next time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_medcontext.core import transforms
+from napari_medcontext.core.checks import checked_image, checked_labels
+from napari_medcontext.core.classes import Classes
+from napari_medcontext.core.config import Case, RunConfig
+from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.io import atomic_path, read_volume
+from napari_medcontext.core.transforms import Spacing
+from napari_medcontext.core.volume import Affine
+
+_Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any] | None, Affine]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedScan:
+    """A scan as the network sees it: ``image`` and ``labels`` of shape ``(x, y, z)``, RAS."""
+
+    name: str
+    image: Tensor
+    labels: Tensor | None
+    affine: Affine
+    source_spacing: Spacing
+
+
+def prepared_scan(
+    case: Case,
+    source_spacing: Spacing,
+    classes: Classes,
+    spacing: Spacing,
+    config: RunConfig,
+    cache: Path | None,
+) -> PreparedScan:
+    """Prepare a scan, or take it from the cache if it was prepared alike before.
+
+    Parameters
+    ----------
+    case
+        The files of the scan and its labels.
+    source_spacing
+        The scan's own voxel size in mm, along RAS.
+    classes
+        What the ids in the labels mean.
+    spacing
+        Voxel size to resample to, in mm, along RAS.
+    config
+        How intensities are scaled.
+    cache
+        Folder for prepared scans; ``None`` keeps them in memory.
+
+    Raises
+    ------
+    ScanError
+        If the scan or its labels cannot be used, or the labels vanish at this spacing.
+    """
+    entry = _CacheEntry(cache, case, classes, spacing, config) if cache else None
+    arrays = entry.load() if entry else None
+    if arrays is None:
+        arrays = _prepare(case, classes, spacing, config)
+        if entry:
+            arrays = entry.save(arrays)
+    image, labels, affine = arrays
+    return PreparedScan(
+        case.name,
+        torch.as_tensor(image),
+        None if labels is None else torch.as_tensor(labels),
+        affine,
+        source_spacing,
+    )
+
+
+def _prepare(case: Case, classes: Classes, spacing: Spacing, config: RunConfig) -> _Arrays:
+    image = checked_image(read_volume(case.image))
+    prepared = transforms.prepare_image(image, spacing, config.data)
+    if case.labels is None:
+        return prepared.array, None, prepared.affine
+    labels = checked_labels(read_volume(case.labels), image)
+    indices = labels.with_array(classes.to_indices(labels.array))
+    resampled = transforms.prepare_labels(indices, prepared)
+    if case.role == "training":
+        _refuse_vanished(case, resampled, spacing)
+    return prepared.array, resampled, prepared.affine
+
+
+def _refuse_vanished(case: Case, labels: npt.NDArray[Any], spacing: Spacing) -> None:
+    if not labels.any():
+        raise ScanError(
+            f"Nothing is left of the labels of “{case.name}” at a spacing of {spacing} mm. "
+            "Choose a finer spacing."
+        )
+
+
+class _CacheEntry:
+    """Prepared arrays of one scan on disk, found again by all that they depend on."""
+
+    def __init__(
+        self, folder: Path, case: Case, classes: Classes, spacing: Spacing, config: RunConfig
+    ) -> None:
+        files = [path for path in (case.image, case.labels) if path is not None]
+        facts = [
+            [[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in files],
+            classes.ids,
+            spacing,
+            config.data.intensity,
+            config.data.window,
+        ]
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        self._parts = {part: folder / f"{key}-{part}.npy" for part in ("image", "labels", "affine")}
+        self._has_labels = case.labels is not None
+
+    def load(self) -> _Arrays | None:
+        # The affine is written last: where it is, the others are whole.
+        if not self._parts["affine"].is_file():
+            return None
+        try:
+            # Copy-on-write mapping: torch wants writable memory, the file must not change.
+            return (
+                np.load(self._parts["image"], mmap_mode="c"),
+                np.load(self._parts["labels"], mmap_mode="c") if self._has_labels else None,
+                np.load(self._parts["affine"]),
+            )
+        except (OSError, ValueError):
+            return None
+
+    def save(self, arrays: _Arrays) -> _Arrays:
+        for part, array in zip(("image", "labels", "affine"), arrays, strict=True):
+            if array is not None:
+                with atomic_path(self._parts[part]) as temporary:
+                    np.save(temporary, array)
+        return self.load() or arrays
