@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from napari_medcontext import __version__
 from napari_medcontext.core.config import (
@@ -182,7 +183,7 @@ def predict(
     ] = False,
 ) -> None:
     """Predict labels for scans with a trained run; each result lies exactly on its scan."""
-    from napari_medcontext.core.io import list_nifti, nifti_stem
+    from napari_medcontext.core.io import list_nifti, nifti_stem, require_writable
     from napari_medcontext.core.jobs import PredictFolder, PredictSpec, refuse_duplicates
 
     files = [file for path in images for file in (list_nifti(path) if path.is_dir() else [path])]
@@ -191,6 +192,7 @@ def predict(
     cases = tuple(Case(name=nifti_stem(file), image=file.absolute()) for file in files)
     refuse_duplicates(cases)
     RunFolder(run).spec()
+    require_writable(out)
     spec = PredictSpec(
         run=run.absolute(),
         scans=cases,
@@ -212,7 +214,9 @@ def evaluate(
     from rich.progress import track
 
     from napari_medcontext.core.evaluation import evaluate_folders, summarise, write_scores
+    from napari_medcontext.core.io import require_writable
 
+    require_writable(out.absolute().parent)
     work = evaluate_folders(predictions, labels)
     scores = [score for case in track(work, "Comparing", console=console) for score in case]
     write_scores(out, scores)
@@ -305,7 +309,9 @@ def main() -> None:
     try:
         app()
     except MedContextError as error:
-        console.print(f"[bold red]{type(error).__name__}:[/] {error}", highlight=False)
+        # Paths may hold brackets, and must come whole to whoever copies or searches them.
+        text = f"[bold red]{type(error).__name__}:[/] {escape(str(error))}"
+        console.print(text, highlight=False, soft_wrap=True)
         sys.exit(EXIT_USAGE)
 
 

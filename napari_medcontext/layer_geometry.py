@@ -220,10 +220,12 @@ def _require_scan(layer: Layer) -> None:
     elif getattr(layer, "rgb", False):
         problem = "holds colours, not intensities; convert it to grey levels"
     else:
-        problem = (
-            f"has {layer.ndim} dimensions; a scan must have 3. "
-            "Split channels or time points into layers of their own"
+        advice = (
+            "Choose the layer of a whole scan"
+            if layer.ndim < 3
+            else "Split channels or time points into layers of their own"
         )
+        problem = f"has {layer.ndim} dimensions; a scan must have 3. {advice}"
     raise ScanError(f"“{layer.name}” {problem}.")
 
 

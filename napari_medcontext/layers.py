@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
@@ -33,7 +32,9 @@ from napari_medcontext.pairing import pair_layers
 
 __all__ = [
     "add_prediction",
+    "add_volumes",
     "class_colours",
+    "contrast_limits",
     "image_layer_data",
     "labels_layer_data",
     "layer_grid",
@@ -61,7 +62,7 @@ def image_layer_data(volume: Volume, path: str | None = None) -> LayerData:
         The file that it came from.
     """
     data, attributes = _layer_data(volume, path)
-    return data, attributes | {"contrast_limits": _contrast_limits(data)}, "image"
+    return data, attributes | {"contrast_limits": contrast_limits(data)}, "image"
 
 
 def labels_layer_data(volume: Volume, path: str | None = None) -> LayerData:
@@ -131,7 +132,7 @@ def class_names_of(layer: Layer) -> dict[int, str]:
     if features is None or not {_INDEX, _CLASS} <= set(features.columns):
         return {}
     rows = zip(features[_INDEX], features[_CLASS], strict=True)
-    return {int(index): str(name) for index, name in rows if pd.notna(name)}
+    return {int(index): name for index, name in rows if isinstance(name, str)}
 
 
 def add_prediction(
@@ -178,6 +179,42 @@ def add_prediction(
     return _renew_or_add(viewer, Labels, image_layer, name, noted, data, attributes)
 
 
+def add_volumes(
+    viewer: ViewerModel, images: Iterable[Volume], labels: Iterable[Volume], seen: Container[str]
+) -> None:
+    """Show volumes as new layers, images below labels.
+
+    Parameters
+    ----------
+    viewer
+        Where to.
+    images, labels
+        The volumes, lowest first; each layer gets its volume's name.
+    seen
+        The names of those that are switched on.
+    """
+    data = [image_layer_data(volume) for volume in images]
+    data += [labels_layer_data(volume) for volume in labels]
+    for layer in [Layer.create(*layer_data) for layer_data in data]:
+        layer.visible = layer.name in seen
+        viewer.add_layer(layer)
+
+
+def contrast_limits(
+    data: Array, percentiles: tuple[float, float] = CONTRAST_PERCENTILES
+) -> tuple[float, float]:
+    """Return limits in which the bulk of a scan is seen, from a thinned-out copy."""
+    step = max(1, round((data.size / _SAMPLED_VOXELS) ** (1 / 3)))
+    sample = data[(slice(None, None, step),) * data.ndim]
+    sample = sample[np.isfinite(sample)]
+    if sample.size == 0:
+        return 0.0, 1.0
+    low, high = (float(limit) for limit in np.percentile(sample, percentiles))
+    if low == high:
+        low, high = float(sample.min()), float(sample.max())
+    return (low, high) if low < high else (low, low + 1.0)
+
+
 def _layer_data(volume: Volume, path: str | None) -> tuple[Array, dict[str, Any]]:
     shown = volume.reoriented(DISPLAY_ORIENTATION)
     noted = metadata_of(volume, shown, path)
@@ -194,7 +231,7 @@ def _layer_data(volume: Volume, path: str | None) -> tuple[Array, dict[str, Any]
 def _class_attributes(data: Array, class_names: Mapping[int, str]) -> dict[str, Any]:
     rare = np.unique(data[data > 255]) if data.dtype != np.uint8 else ()
     names = {index: name for index, name in sorted(class_names.items()) if index}
-    table = pd.DataFrame({_INDEX: list(names), _CLASS: list(names.values())})
+    table = {_INDEX: list(names), _CLASS: list(names.values())}
     return {"colormap": class_colours(rare)} | ({"features": table} if names else {})
 
 
@@ -207,19 +244,6 @@ def _probability_attributes(class_name: str, class_names: Mapping[int, str]) -> 
         "contrast_limits": (0.0, 1.0),
         "visible": False,
     }
-
-
-def _contrast_limits(data: Array) -> tuple[float, float]:
-    """Return limits in which the bulk of a scan is seen, from a thinned-out copy."""
-    step = max(1, round((data.size / _SAMPLED_VOXELS) ** (1 / 3)))
-    sample = data[(slice(None, None, step),) * data.ndim]
-    sample = sample[np.isfinite(sample)]
-    if sample.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(sample, CONTRAST_PERCENTILES))
-    if low == high:
-        low, high = float(sample.min()), float(sample.max())
-    return (low, high) if low < high else (low, low + 1.0)
 
 
 def _on_layer_axes(volume: Volume, image_layer: Image, layers: list[Layer]) -> Volume:

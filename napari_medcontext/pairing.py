@@ -20,7 +20,11 @@ LABEL_WORDS = frozenset(
 
 _IMAGE_WORDS = frozenset(
     {"image", "images", "imagestr", "imagests", "img", "scan", "scans", "nii", "gz"}
+    | {"an", "the", "of", "and"}
 )
+
+MIN_LIKENESS = 0.3
+"""Names that share less, such as "a map" and "a quick draft", share it by chance."""
 
 
 def name_words(name: str) -> list[str]:
@@ -62,12 +66,12 @@ def _by_name(
     likeness = {(i, j): _likeness(images[i], labels[j]) for i, j in fitting}
     chosen: dict[int, int] = {}
     for i, j in sorted(fitting, key=lambda pair: (-likeness[pair], *pair)):
-        if likeness[i, j] > 0 and i not in chosen and j not in chosen.values():
+        if likeness[i, j] >= MIN_LIKENESS and i not in chosen and j not in chosen.values():
             chosen[i] = j
     left = {(i, j) for i, j in fitting if i not in chosen and j not in chosen.values()}
     rivals_i, rivals_j = Counter(i for i, _ in left), Counter(j for _, j in left)
     alone = ((i, j) for i, j in left if rivals_i[i] == rivals_j[j] == 1)
-    chosen.update((i, j) for i, j in alone if likeness[i, j] == 0)
+    chosen.update((i, j) for i, j in alone if 0 <= likeness[i, j] < MIN_LIKENESS)
     return chosen
 
 

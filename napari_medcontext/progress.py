@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -26,6 +28,8 @@ from napari_medcontext.core.events import (
     Warned,
 )
 
+STYLES = {"completed": "green", "stopped": "yellow", "failed": "bold red"}
+
 
 def shown(events: Iterable[Event], console: Console) -> RunFinished:
     """Show events as they come, and return the last."""
@@ -41,37 +45,53 @@ def shown(events: Iterable[Event], console: Console) -> RunFinished:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("Starting", total=None, rate="")
         for event in events:
-            match event:
-                case Preparing(message=message, done=done, total=total):
-                    progress.update(task, description=message, completed=done, total=total)
-                case RunStarted():
-                    progress.console.print(_started(event), highlight=False)
-                    progress.reset(task, total=event.steps, completed=event.first_step)
-                    progress.update(task, description="Training")
-                case StepFinished(step=step, losses=losses, seconds=seconds):
-                    rate = f"{1 / max(seconds, 1e-6):.1f} steps/s · loss {sum(losses.values()):.3f}"
-                    progress.update(task, completed=step, rate=rate)
-                case ValidationFinished(step=step, mean_dsc=dsc, best=best):
-                    note = " (best so far)" if best else ""
-                    progress.console.print(f"Step {step}: validation Dice {dsc:.3f}{note}")
-                case PredictionProgress(name=name, done=done, total=total, fraction=fraction):
-                    progress.update(
-                        task,
-                        description=f"Predicting {name}",
-                        total=total,
-                        completed=done,
-                        rate=f"{fraction:.0%}",
-                    )
-                case PredictionSaved(name=name, labels=labels, seconds=seconds):
-                    progress.console.print(f"{name}: {labels} ({seconds:.1f} s)", highlight=False)
-                    progress.advance(task)
-                case Warned(message=message):
-                    progress.console.print(f"[yellow]Warning:[/] {message}", highlight=False)
-                case RunFinished():
-                    last = event
-    style = {"completed": "green", "stopped": "yellow", "failed": "bold red"}[last.reason]
-    console.print(f"[{style}]{last.reason.capitalize()}:[/] {last.message}", highlight=False)
+            _move(progress, task, event)
+            text = _line(event)
+            if text:
+                _say(console, text)
+            if isinstance(event, RunFinished):
+                last = event
+    _say(console, f"[{STYLES[last.reason]}]{last.reason.capitalize()}:[/] {escape(last.message)}")
     return last
+
+
+def _move(progress: Progress, task: TaskID, event: Event) -> None:
+    """Move the bar as far as an event says."""
+    match event:
+        case Preparing(message=message, done=done, total=total):
+            progress.update(task, description=escape(message), completed=done, total=total)
+        case RunStarted(steps=steps, first_step=first):
+            progress.reset(task, total=steps, completed=first)
+            progress.update(task, description="Training")
+        case StepFinished(step=step, losses=losses, seconds=seconds):
+            rate = f"{1 / max(seconds, 1e-6):.1f} steps/s · loss {sum(losses.values()):.3f}"
+            progress.update(task, completed=step, rate=rate)
+        case PredictionProgress(name=name, done=done, total=total, fraction=fraction):
+            description = f"Predicting {escape(name)}"
+            progress.update(
+                task, description=description, total=total, completed=done, rate=f"{fraction:.0%}"
+            )
+        case PredictionSaved():
+            progress.advance(task)
+
+
+def _line(event: Event) -> str:
+    """Return what an event leaves on the screen for good; mostly nothing."""
+    match event:
+        case RunStarted():
+            return escape(_started(event))
+        case ValidationFinished(step=step, mean_dsc=dsc, best=best):
+            return f"Step {step}: validation Dice {dsc:.3f}{' (best so far)' * best}"
+        case PredictionSaved(name=name, labels=labels, seconds=seconds):
+            return f"{escape(name)}: {escape(str(labels))} ({seconds:.1f} s)"
+        case Warned(message=message):
+            return f"[yellow]Warning:[/] {escape(message)}"
+    return ""
+
+
+def _say(console: Console, text: str) -> None:
+    # Paths must come whole to whoever copies or searches them.
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def _started(event: RunStarted) -> str:

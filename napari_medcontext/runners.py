@@ -96,21 +96,23 @@ class FolderWatcher(_FolderRunner):
 
     def events(self) -> Iterator[Event]:
         """Yield what the folder records, until the work ends."""
-        finished = warned = False
+        warned, last = False, None
         while not self._let_go:
             # Asked before reading: what a dying process wrote last is read still.
             alive = self._is_alive()
             for event in self._reader.read():
-                finished = isinstance(event, RunFinished)
-                yield event
+                # Kept back: more follows where a run was stopped and gone on with.
+                last = event if isinstance(event, RunFinished) else None
+                if last is None:
+                    yield event
             if not alive:
                 break
-            if self.folder.silent_seconds() > QUIET_SECONDS and not warned and not finished:
+            if self.folder.silent_seconds() > QUIET_SECONDS and not warned and last is None:
                 warned = True
                 yield Warned(f"No sign of life from {self.folder.path} for half a minute.")
             time.sleep(POLL_SECONDS)
-        if not finished and not self._let_go:
-            yield self._died()
+        if not self._let_go:
+            yield last or self._died()
 
     def _is_alive(self) -> bool:
         return self.folder.is_alive()

@@ -366,6 +366,13 @@ def test_labels_are_given_to_one_scan_only():
     assert sorted(pairs.values(), key=str) == [None, "case_01_label"]
 
 
+def test_a_word_shared_by_chance_pairs_nothing():
+    pairs = pairs_by_name(
+        ["a distance map", "an older scan", "case 7"], ["a draft", "case 7 organs"]
+    )
+    assert pairs == {"a distance map": None, "an older scan": None, "case 7": "case 7 organs"}
+
+
 def test_labels_on_other_voxels_and_predictions_are_not_paired():
     volume, viewer = scan(), ViewerModel()
     image = viewer.add_layer(image_layer(volume))
