@@ -42,6 +42,7 @@ class Trial:
 
     @property
     def key(self) -> tuple[str, str, str]:
+        """What tells it from every other trial."""
         return self.arm, self.fold, str(self.seed)
 
 
