@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyqtgraph as pg
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medcontext.core.events import Event, RunStarted, StepFinished, ValidationFinished
@@ -19,6 +20,7 @@ LOSS_TITLES = {
     "consistency": "consistency with the teacher",
 }
 DICE_COLOUR = "#CC79A7"
+DRAWING_MILLISECONDS = 200
 
 
 class Curves(QWidget):
@@ -29,26 +31,27 @@ class Curves(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._losses = _plot("loss")
-        self._dice = _plot("Dice on validation")
-        self._dice.setYRange(0, 1)
-        self._dice.hide()
         self._losses.addLegend(offset=(-5, 5))
         layout.addWidget(self._losses)
-        layout.addWidget(self._dice)
+        self._dice: pg.PlotWidget | None = None
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._points: dict[str, tuple[list[float], list[float]]] = {}
+        # Steps may come faster than anybody can see, and each drawing takes its time.
+        self._pace = QTimer(self, singleShot=True, interval=DRAWING_MILLISECONDS)
+        self._pace.timeout.connect(self._draw)
 
     def receive(self, event: Event) -> None:
         """Add what an event says; a run that goes on forgets the steps it does again."""
         match event:
             case RunStarted(first_step=first, validated=validated):
                 self._forget_after(first)
-                self._dice.setVisible(validated)
+                if validated or self._dice is not None:
+                    self._dice_plot().setVisible(validated)
             case StepFinished(step=step, losses=losses):
                 for name, loss in losses.items():
                     self._add(self._losses, name, step, loss, LOSS_COLOURS[name], LOSS_TITLES[name])
             case ValidationFinished(step=step, mean_dsc=dsc):
-                self._add(self._dice, "dice", step, dsc, DICE_COLOUR, "")
+                self._add(self._dice_plot(), "dice", step, dsc, DICE_COLOUR, "")
 
     def points(self, name: str) -> tuple[list[float], list[float]]:
         """Return the steps and values of one curve."""
@@ -57,6 +60,14 @@ class Curves(QWidget):
     def clear(self) -> None:
         """Forget all."""
         self._forget_after(-1)
+
+    def _dice_plot(self) -> pg.PlotWidget:
+        """Return the second plot, made when it is needed first: most runs have no validation."""
+        if self._dice is None:
+            self._dice = _plot("Dice on validation")
+            self._dice.setYRange(0, 1)
+            self.layout().addWidget(self._dice)
+        return self._dice
 
     def _add(
         self, plot: pg.PlotWidget, name: str, step: int, value: float, colour: str, title: str
@@ -68,13 +79,18 @@ class Curves(QWidget):
         steps, values = self._points[name]
         steps.append(step)
         values.append(value)
-        self._lines[name].setData(steps, values)
+        if not self._pace.isActive():
+            self._pace.start()
+
+    def _draw(self) -> None:
+        for name, (steps, values) in self._points.items():
+            self._lines[name].setData(steps, values)
 
     def _forget_after(self, step: int) -> None:
-        for name, (steps, values) in self._points.items():
+        for steps, values in self._points.values():
             kept = sum(1 for done in steps if done <= step)
             del steps[kept:], values[kept:]
-            self._lines[name].setData(steps, values)
+        self._draw()
 
 
 def _plot(title: str) -> pg.PlotWidget:

@@ -13,13 +13,7 @@ from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
     QListWidget,
     QListWidgetItem,
     QProgressBar,
@@ -36,6 +30,7 @@ from napari_medcontext.core.run import RunFolder
 from napari_medcontext.layers import add_prediction, layer_to_volume
 from napari_medcontext.runners import ProcessRunner
 from napari_medcontext.snapshots import Scan, planned_cases, writer
+from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row, tick_box
 from napari_medcontext.widgets.session import real_viewer, session_of
 from napari_medcontext.widgets.work import Work
 
@@ -62,6 +57,7 @@ class PredictDock(QWidget):
         self._work: Work | None = None
         self._targets: dict[str, Image] = {}
         self._folder: Path | None = None
+        self._dropped: list[str] = []
         self._build()
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             emitter.connect(self._follow_layers)
@@ -104,49 +100,42 @@ class PredictDock(QWidget):
             item.setCheckState(Qt.Checked if chosen else Qt.Unchecked)
 
     def _build(self) -> None:
-        self.run_path = QLineEdit()
-        self.run_path.setObjectName("predict_run")
-        self.run_path.setToolTip("Folder of a run; one that is still training works too.")
-        browse = QPushButton("…")
-        browse.setObjectName("predict_browse")
-        browse.setToolTip("Choose the run's folder.")
-        browse.clicked.connect(lambda _: self._browse())
+        self.run_path, browse = folder_chooser(
+            "predict", "Folder of a run; one that is still training works too."
+        )
         self.scans = QListWidget()
         self.scans.setObjectName("predict_scans")
         self.scans.setToolTip("The scans to predict.")
-        self.weights = QComboBox()
-        self.weights.setObjectName("predict_weights")
-        self.weights.addItems(["student", "teacher", "mean"])
-        self.weights.setToolTip("Whose weights: the student's, the teacher's, or both's mean.")
-        self.probabilities = QCheckBox("Class probabilities too")
-        self.probabilities.setObjectName("predict_probabilities")
-        self.probabilities.setToolTip("Add an image layer with each class's probability, 0 to 1.")
-        self.predict_button = QPushButton("Predict")
-        self.predict_button.setObjectName("predict_start")
-        self.predict_button.setToolTip("Predict the ticked scans.")
-        self.predict_button.clicked.connect(lambda _: self.predict())
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setObjectName("predict_cancel")
-        self.cancel_button.setToolTip("Stop; scans predicted so far are kept.")
-        self.cancel_button.clicked.connect(lambda _: self.cancel())
+        self.weights = choices(
+            "predict_weights",
+            "Whose weights: the student's, the teacher's, or both's mean.",
+            [("student", None), ("teacher", None), ("mean", None)],
+        )
+        self.probabilities = tick_box(
+            "predict_probabilities",
+            "Class probabilities too",
+            "Add an image layer with each class's probability, 0 to 1.",
+        )
+        self.predict_button = button(
+            "predict_start", "Predict", "Predict the ticked scans.", self.predict
+        )
+        self.cancel_button = button(
+            "predict_cancel", "Cancel", "Stop; scans predicted so far are kept.", self.cancel
+        )
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
-        self.message = QLabel("Choose a run and tick the scans to predict.")
-        self.message.setObjectName("predict_message")
-        self.message.setWordWrap(True)
-        run_row, buttons = QHBoxLayout(), QHBoxLayout()
-        run_row.addWidget(self.run_path)
-        run_row.addWidget(browse)
-        buttons.addWidget(self.predict_button)
-        buttons.addWidget(self.cancel_button)
+        self.message = label("predict_message", "Choose a run and tick the scans to predict.")
+        self._lay_out(browse)
+
+    def _lay_out(self, browse: QPushButton) -> None:
         form = QFormLayout()
-        form.addRow("Run", run_row)
+        form.addRow("Run", row(self.run_path, browse))
         form.addRow("Scans", self.scans)
         form.addRow("Weights", self.weights)
         form.addRow("", self.probabilities)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
-        layout.addLayout(buttons)
+        layout.addLayout(row(self.predict_button, self.cancel_button))
         layout.addWidget(self.progress)
         layout.addWidget(self.message)
         layout.addStretch()
@@ -183,7 +172,7 @@ class PredictDock(QWidget):
             folder.create(spec)
 
         self._run_name = run.name
-        self._started = time.monotonic()
+        self._started, self._dropped = time.monotonic(), []
         self._work = Work(ProcessRunner(folder), prepare, f"Predicting with {run.name}")
         self._work.event_received.connect(self._receive)
         self._work.start()
@@ -206,7 +195,7 @@ class PredictDock(QWidget):
     def _show(self, event: PredictionSaved) -> None:
         image = self._targets[event.name]
         if image not in self._viewer.layers:
-            self.message.setText(f"“{image.name}” was removed; its prediction is dropped.")
+            self._dropped.append(image.name)
             return
         labels = read_volume(event.labels)
         maps = (
@@ -227,7 +216,8 @@ class PredictDock(QWidget):
             self._tell_error(event.message)
         else:
             seconds = time.monotonic() - self._started
-            self.message.setText(f"{event.message} ({seconds:.0f} s)")
+            gone = [f"“{name}” was removed; its prediction is dropped." for name in self._dropped]
+            self.message.setText(" ".join([f"{event.message} ({seconds:.0f} s)", *gone]))
             show_info(event.message)
         self.progress.setValue(self.progress.maximum())
         self._show_state()
@@ -241,8 +231,3 @@ class PredictDock(QWidget):
     def _tell_error(self, text: str) -> None:
         self.message.setText(f"⚠ {text}")
         show_error(text)
-
-    def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Run folder", self.run_path.text())
-        if chosen:
-            self.run_path.setText(chosen)

@@ -7,39 +7,33 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-from napari.layers import Layer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QSlider,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_medcontext.core.events import Event, PreviewReady, RunStarted
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layers import image_layer_data, labels_layer_data
-from napari_medcontext.widgets.panels import Panel, PanelViewer
+from napari_medcontext.layers import add_volumes
+from napari_medcontext.widgets.contrast import contrast_slider
+from napari_medcontext.widgets.panel_layers import Panel
+from napari_medcontext.widgets.panels import PanelViewer
+from napari_medcontext.widgets.parts import button, label, row, tick_box
 from napari_medcontext.widgets.session import real_viewer, session_of
 
 TITLES = ("reference", "masked input · student", "student", "teacher")
 NO_REFERENCE = "reference –\nthis scan has none"
 NO_TEACHER = "teacher –\nnone in a supervised run"
 WAITING = (
-    "<b>Nothing to see yet</b><p>While a run trains, the preview scan appears here, four "
-    "times side by side:</p>"
-    "<p><b>reference</b> – your own labels<br>"
-    "<b>masked input · student</b> – the scan with columns hidden, and what the student makes "
-    "of it<br>"
-    "<b>student</b> – its labels for the whole scan<br>"
-    "<b>teacher</b> – the slow average of the student, which guides it</p>"
-    "<p>Start a run in the Train dock; the first preview comes within seconds of the first "
-    "steps.</p>"
+    "No preview yet. Start a run in the Train dock. While it trains, the preview scan appears here "
+    "four times: with your labels; with columns hidden, and what the student makes of it; with the "
+    "student's labels for the whole scan; and with those of the teacher, its slow average."
 )
 
 
@@ -75,58 +69,58 @@ class PreviewDock(QWidget):
                 self._on_event(session.recent[kind])
 
     def _build(self) -> None:
-        self.header = QLabel("No preview yet")
-        waiting = QLabel(WAITING, wordWrap=True, margin=16)
-        waiting.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._pages = QStackedWidget()
-        self._pages.addWidget(waiting)
-        self._pages.addWidget(self.panels)
+        self.header = label("preview_header", WAITING)
         layout = QVBoxLayout(self)
         layout.addWidget(self.header)
-        layout.addWidget(self._pages, stretch=1)
+        layout.addWidget(self.panels, stretch=1)
         layout.addLayout(self._controls())
 
     def _controls(self) -> QHBoxLayout:
         self.slices_button = QPushButton("2D", toolTip="Show one slice of the scan.")
         self.volumes_button = QPushButton("3D", toolTip="Show the whole scan, to turn around.")
         choice = QButtonGroup(self)
-        for button in (self.slices_button, self.volumes_button):
-            button.setCheckable(True)
-            button.setFixedWidth(40)
-            choice.addButton(button)
+        for dimensions in (self.slices_button, self.volumes_button):
+            dimensions.setCheckable(True)
+            dimensions.setFixedWidth(40)
+            choice.addButton(dimensions)
         self.slices_button.setChecked(True)
         self.volumes_button.toggled.connect(self.panels.show_3d)
         self.panels.volumes_shown.connect(self._press_dimensions)
-        self.link_box = QCheckBox("Link slices")
-        self.link_box.setToolTip("Show the same slice, in mm, here and in the main window.")
+        self.link_box = tick_box(
+            "preview_link",
+            "Link slices",
+            "Show the same slice, in mm, here and in the main window.",
+        )
         self.link_box.toggled.connect(self.panels.link_slices)
+        self.contrast_slider = contrast_slider(
+            "preview_contrast",
+            "The intensities that are shown darkest and brightest, in all panels.",
+            self.panels.contrast,
+        )
         self.opacity_slider = QSlider(Qt.Orientation.Horizontal)
         self.opacity_slider.setRange(0, 100)
         self.opacity_slider.setToolTip("How much the labels cover the scan, in per cent.")
         self.opacity_slider.valueChanged.connect(self._set_opacity)
         self.opacity_slider.setValue(50)
-        self.keep_button = QPushButton("Keep as layers")
-        self.keep_button.setToolTip(
+        self.keep_button = button(
+            "preview_keep",
+            "Keep as layers",
             "Add the scan, the masked scan and the labels of all panels to the main window. "
-            "Only the student's labels are switched on, so that none covers another."
+            "Only the student's labels are switched on, so that none covers another.",
+            self.keep_as_layers,
         )
         self.keep_button.setEnabled(False)
-        self.keep_button.clicked.connect(self.keep_as_layers)
-        row = QHBoxLayout()
-        row.addWidget(self.slices_button)
-        row.addWidget(self.volumes_button)
-        row.addWidget(self.link_box)
-        row.addWidget(QLabel("Labels"))
-        row.addWidget(self.opacity_slider, stretch=1)
-        row.addWidget(self.keep_button)
-        return row
+        controls = row(self.slices_button, self.volumes_button, self.link_box)
+        for title, slider in (("Contrast", self.contrast_slider), ("Labels", self.opacity_slider)):
+            controls.addWidget(QLabel(title))
+            controls.addWidget(slider, stretch=1)
+        controls.addWidget(self.keep_button)
+        return controls
 
     def keep_as_layers(self) -> None:
         """Add what is shown to the main viewer: the scan, the masked scan and the labels."""
-        if self._preview is None:
-            return
-        for layer in kept_layers(self._preview, self._class_names):
-            self._viewer.add_layer(layer)
+        if self._preview is not None:
+            keep(self._viewer, self._preview, self._class_names)
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -140,7 +134,6 @@ class PreviewDock(QWidget):
         self._preview = preview
         self._arrived = monotonic()
         self.panels.show_panels(panels_of(preview, image, self._class_names))
-        self._pages.setCurrentWidget(self.panels)
         self.keep_button.setEnabled(True)
         self._tell_age()
         self._clock.start()
@@ -181,8 +174,8 @@ def panels_of(
     return first, second, third, fourth
 
 
-def kept_layers(preview: PreviewReady, class_names: Mapping[int, str]) -> list[Layer]:
-    """Return a preview as layers for the main viewer, lowest first."""
+def keep(viewer: Any, preview: PreviewReady, class_names: Mapping[int, str]) -> None:
+    """Add a preview to a viewer as layers, the image and the student's labels switched on."""
     images = {"image": preview.image, "masked input": preview.masked}
     labels = {
         "reference": preview.reference,
@@ -190,18 +183,19 @@ def kept_layers(preview: PreviewReady, class_names: Mapping[int, str]) -> list[L
         "student, masked": preview.student_masked,
         "student": preview.student,
     }
-    data = [
-        image_layer_data(Volume(array, preview.affine, name=_kept_name(preview, what)))
-        for what, array in images.items()
-    ] + [
-        labels_layer_data(Volume(array, preview.affine, _kept_name(preview, what), class_names))
-        for what, array in labels.items()
-        if array is not None
-    ]
-    layers = [Layer.create(*layer_data) for layer_data in data]
-    for layer in layers:
-        layer.visible = layer.name.endswith((": image", ": student"))
-    return layers
+    add_volumes(
+        viewer,
+        [
+            Volume(array, preview.affine, _kept_name(preview, what))
+            for what, array in images.items()
+        ],
+        [
+            Volume(array, preview.affine, _kept_name(preview, what), class_names)
+            for what, array in labels.items()
+            if array is not None
+        ],
+        seen={_kept_name(preview, "image"), _kept_name(preview, "student")},
+    )
 
 
 def age_text(seconds: float) -> str:

@@ -102,10 +102,13 @@ class Session(QObject):
     def _receive(self, event: Event) -> None:
         if isinstance(event, (RunStarted, PreviewReady)):
             self.recent[type(event)] = event
-        if isinstance(event, StepFinished) and self._work is not None:
-            started = self.recent.get(RunStarted)
-            steps = started.steps if isinstance(started, RunStarted) else 0
-            self._work.show_progress(event.step, steps)
+        started = self.recent.get(RunStarted)
+        if (
+            isinstance(event, StepFinished)
+            and isinstance(started, RunStarted)
+            and self._work is not None
+        ):
+            self._work.show_progress(event.step, started.steps)
         self.event_received.emit(event)
 
 

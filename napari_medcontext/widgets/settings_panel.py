@@ -38,7 +38,9 @@ SUMMARIES: Mapping[str, Callable[[RunConfig], str]] = {
         f"Teacher: λ from {c.objective.momentum:g}, "
         f"{c.objective.momentum_schedule.replace('_', ' ')}"
     ),
-    "device": lambda c: f"Device: {c.device.precision}, {c.device.threads or 'all'} threads",
+    "device": lambda c: (
+        f"Computing: {c.device.precision} precision, {c.device.threads or 'all'} threads"
+    ),
 }
 
 

@@ -88,12 +88,8 @@ class TrainDock(QWidget):
     def train(self) -> None:
         """Start a new run on the chosen scans."""
         try:
-            config, run = self.config(), RunFolder(self.run_path.text().strip())
-            if run.exists():
-                raise RunError(
-                    f"{run.path} holds a run already. Press Resume to go on with it, or name "
-                    "another folder."
-                )
+            config, run = self.config(), self._named_run()
+            run.require_free()
             scans = chosen_scans(self.scans.rows(), list(self._viewer.layers))
         except MedContextError as error:
             self._tell_error(str(error))
@@ -114,7 +110,7 @@ class TrainDock(QWidget):
     def resume(self) -> None:
         """Go on with the run in the named folder, or watch it if somebody trains it already."""
         try:
-            run = RunFolder(self.run_path.text().strip())
+            run = self._named_run()
             config = run.spec().config
         except MedContextError as error:
             self._tell_error(str(error))
@@ -228,6 +224,12 @@ class TrainDock(QWidget):
         self.run_path.setText(str(_free_name(parent)))
 
     # Before a run
+
+    def _named_run(self) -> RunFolder:
+        path = self.run_path.text().strip()
+        if not path:
+            raise RunError("There is no run folder. Name one beside “Run”.")
+        return RunFolder(path)
 
     def _check(self) -> None:
         self.preflight.setText(preflight(self.scans.rows(), list(self._viewer.layers)))

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import progress
-from qtpy.QtCore import QObject, QThreadPool, Signal
+from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.runners import Runner
+
+PROGRESS_MILLISECONDS = 100
 
 
 class _Relay(GeneratorWorker):
@@ -46,6 +48,10 @@ class Work(QObject):
         self.is_running = True
         self._ignored = False
         self._bar = progress(total=0, desc=title)
+        self._per_cent = 0
+        # napari's bar, when moved, lets the next events in: never amid the delivery of one.
+        self._pace = QTimer(self, singleShot=True, interval=PROGRESS_MILLISECONDS)
+        self._pace.timeout.connect(self._move_bar)
         self._worker = create_worker(
             _relayed,
             runner,
@@ -61,14 +67,22 @@ class Work(QObject):
         self._worker.start()
 
     def show_progress(self, done: float, total: float) -> None:
-        """Move the bar in napari's activity dock, which counts in whole per cent."""
-        if self._bar.total != 100:
-            self._bar.total = 100
-        self._bar.update(int(100 * done / max(total, 1)) - self._bar.n)
+        """Move the bar in napari's activity dock soon; it counts in whole per cent."""
+        self._per_cent = int(100 * done / max(total, 1))
+        if self.is_running and not self._ignored and not self._pace.isActive():
+            self._pace.start()
 
     def ignore(self) -> None:
         """Hear nothing more: the window is closing."""
         self._ignored = True
+        self._close_bar()
+
+    def _move_bar(self) -> None:
+        self._bar.total = 100
+        self._bar.update(self._per_cent - self._bar.n)
+
+    def _close_bar(self) -> None:
+        self._pace.stop()
         self._bar.close()
 
     def _receive(self, event: Event) -> None:
@@ -77,7 +91,7 @@ class Work(QObject):
         last = isinstance(event, RunFinished)
         if last:
             self.is_running = False
-            self._bar.close()
+            self._close_bar()
         self.event_received.emit(event)
         if last:
             self.finished.emit(event)

@@ -3,7 +3,9 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_medcontext.widgets import panels as module
-from napari_medcontext.widgets.panels import Panel, PanelViewer
+from napari_medcontext.widgets.panel_grid import PanelGrid
+from napari_medcontext.widgets.panel_layers import Panel
+from napari_medcontext.widgets.panels import PanelViewer
 
 TITLES = ("one", "two", "three", "four")
 SHAPE = (9, 8, 7)
@@ -105,8 +107,61 @@ def test_contrast_is_the_same_in_all_panels_and_stays_so(panels, show):
     assert {tuple(image.contrast_limits) for image in images} == {(0.1, 0.4)}
 
 
+def test_contrast_starts_at_the_bulk_of_the_image_and_is_kept_by_the_next_contents(panels, show):
+    image = np.linspace(0, 1, 504, dtype=np.float32).reshape(SHAPE)
+    image[0, 0, 0] = 50.0
+    show(panels, make_contents(image=image))
+    low, high = panels.contrast.limits
+    assert low == pytest.approx(np.percentile(image, 1))
+    assert high == pytest.approx(np.percentile(image, 99))
+    assert panels.contrast.range[1] == 50.0
+    panels.contrast.set_limits((0.25, 0.5))
+    show(panels, make_contents(1))
+    assert panels.contrast.limits == (0.25, 0.5)
+    assert {tuple(layer.contrast_limits) for layer in panels.model.layers[::2]} == {(0.25, 0.5)}
+
+
+@pytest.fixture
+def grid_of_four():
+    """A viewer of four panels, whose canvas is resized as Qt resizes a real one."""
+    model = ViewerModel()
+    grid = PanelGrid(model, panels=4)
+    for _ in range(4):
+        model.add_image(np.zeros((7, 80, 90)))
+        model.add_labels(np.zeros((7, 80, 90), np.uint8))
+    model.canvas.size = (500, 700)
+    model.reset_view()
+    yield model
+    del grid
+
+
+def test_panels_stand_in_one_row_where_the_canvas_is_much_wider_than_high(grid_of_four):
+    model = grid_of_four
+    for size, shape in [((500, 1240), (2, 2)), ((500, 1260), (1, 4)), ((600, 900), (2, 2))]:
+        model.canvas.size = size
+        assert model.canvas.grid.shape == shape
+
+
+def test_camera_is_left_alone_while_the_arrangement_stays(grid_of_four):
+    model = grid_of_four
+    zoom, centre = model.scene.camera.zoom, model.scene.camera.center
+    model.canvas.size = (400, 600)
+    assert (model.scene.camera.zoom, model.scene.camera.center) == (zoom, centre)
+
+
+def test_what_fills_a_panel_still_does_after_they_were_rearranged(grid_of_four):
+    model = grid_of_four
+    camera, centre = model.scene.camera, model.scene.camera.center
+    for size in [(300, 1400), (500, 700)]:
+        model.canvas.size = size
+        zoom = camera.zoom
+        model.fit_to_view()
+        assert zoom == pytest.approx(camera.zoom, rel=0.03)
+        assert camera.center == pytest.approx(centre)
+
+
 @pytest.mark.parametrize("change", ["shape", "place"])
-def test_another_grid_rebuilds_and_is_brought_into_view(panels, show, change):
+def test_another_grid_renews_the_same_layers_and_is_brought_into_view(panels, show, change):
     show(panels, make_contents())
     before = list(panels.model.layers)
     other = np.diag([1.0, 2.0, 3.0, 1.0])
@@ -115,7 +170,7 @@ def test_another_grid_rebuilds_and_is_brought_into_view(panels, show, change):
     show(panels, contents)
     model = panels.model
     assert len(model.layers) == 8
-    assert not set(before) & set(model.layers)
+    assert list(model.layers) == before
     np.testing.assert_array_equal(pixels(panels)[1][0], contents[1].image)
     low, high = model.layers.extent.world
     assert low[0] <= model.dims.point[0] <= high[0]

@@ -134,6 +134,21 @@ def test_image_that_did_not_change_is_not_drawn_again(dock, send):
     assert TITLES[1] in replaced
 
 
+def test_contrast_slider_and_panels_agree_and_the_next_preview_keeps_them(dock, send):
+    assert not dock.contrast_slider.isEnabled()
+    send(preview(0))
+    image = preview(0).image
+    expected = np.percentile(image, (1, 99))
+    assert dock.contrast_slider.value() == pytest.approx(expected)
+    assert dock.contrast_slider.minimum() <= image.min()
+    dock.contrast_slider.setValue((0.25, 0.5))
+    send(preview(1))
+    images = dock.panels.model.layers[::2]
+    assert {tuple(image.contrast_limits) for image in images} == {(0.25, 0.5)}
+    images[3].contrast_limits = (0.125, 0.75)
+    assert dock.contrast_slider.value() == pytest.approx((0.125, 0.75))
+
+
 def test_panels_without_teacher_or_reference_say_so(dock, send):
     send(run_started("supervised"))
     send(preview(teacher=None, reference=None))

@@ -1,0 +1,96 @@
+"""A choice among the labels that are open, and what is suggested in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtWidgets import QComboBox, QSizePolicy
+
+
+class LabelsBox(QComboBox):
+    """A choice among Labels layers that holds on to the layer itself.
+
+    It follows the layer list: a renamed or moved layer stays chosen, and a removed one is
+    shown as removed, with no other in its place.
+    """
+
+    def __init__(self, name: str, tip: str) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.setToolTip(tip)
+        self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(12)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._layers: list[Labels] = []
+        self._settled = False
+        self.show_layers([])
+        self.activated.connect(self._settle)
+
+    @property
+    def layer(self) -> Labels | None:
+        """The chosen layer, if any."""
+        index = self.currentIndex()
+        return self._layers[index] if index >= 0 else None
+
+    def show_layers(self, layers: list[Labels]) -> None:
+        """Offer these layers and keep the chosen one, if it is still among them."""
+        chosen = self.layer
+        self._layers = layers
+        self.clear()
+        self.addItems([layer.name for layer in layers])
+        self._select(chosen)
+        if chosen is not None and self.layer is None:
+            self.setPlaceholderText(f"“{chosen.name}” was removed")
+            self._settled = True
+        if not layers:
+            self.setPlaceholderText("no labels are open")
+            self._settled = False
+        elif not self._settled:
+            self.setPlaceholderText("choose labels")
+
+    def choose(self, layer: Labels) -> None:
+        """Select a layer, so that no suggestion replaces it."""
+        self._select(layer)
+        self._settle()
+
+    def suggest(self, pick: Callable[[list[Labels]], Labels | None]) -> None:
+        """Select what ``pick`` takes from the layers, unless a choice was made."""
+        if not self._settled:
+            self._select(pick(self._layers))
+
+    def _select(self, layer: Labels | None) -> None:
+        rows = [row for row, known in enumerate(self._layers) if known is layer]
+        self.setCurrentIndex(rows[0] if rows else -1)
+
+    def _settle(self) -> None:
+        self._settled = True
+
+
+def newest_prediction(layers: list[Labels]) -> Labels | None:
+    """Return the newest prediction or, without one, the upper of several label layers."""
+    predictions = [layer for layer in layers if _is_prediction(layer)]
+    if predictions:
+        return predictions[-1]
+    return layers[-1] if len(layers) > 1 else None
+
+
+def fitting_reference(prediction: Labels | None, layers: list[Labels]) -> Labels | None:
+    """Return labels that lie where the prediction does, drawn ones before predicted ones."""
+    if prediction is None:
+        return None
+    fitting = [
+        layer for layer in layers if layer is not prediction and _overlies(layer, prediction)
+    ]
+    return min(fitting, key=_is_prediction, default=None)
+
+
+def _is_prediction(layer: Labels) -> bool:
+    return "prediction_of" in layer.metadata.get("medcontext", {})
+
+
+def _overlies(first: Labels, second: Labels) -> bool:
+    return first.data.shape == second.data.shape and np.allclose(
+        first.extent.world, second.extent.world, atol=0.05 * float(np.min(np.abs(second.scale)))
+    )
