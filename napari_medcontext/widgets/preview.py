@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+from napari.settings import get_settings
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -27,6 +28,8 @@ from napari_medcontext.widgets.panels import PanelViewer
 from napari_medcontext.widgets.parts import button, label, row, tick_box
 from napari_medcontext.widgets.session import real_viewer, session_of
 
+DOCK_NAME = "Preview (napari-medcontext)"
+"""What napari calls the dock."""
 TITLES = ("reference", "masked input · student", "student", "teacher")
 NO_REFERENCE = "reference –\nthis scan has none"
 NO_TEACHER = "teacher –\nnone in a supervised run"
@@ -51,6 +54,7 @@ class PreviewDock(QWidget):
         super().__init__()
         # napari hands docks a proxy, whose layers are never the same objects twice.
         viewer = real_viewer(napari_viewer)
+        _prefer_below_the_canvas(viewer)
         self._viewer = viewer
         self._steps = 0
         self._class_names: Mapping[int, str] = {}
@@ -154,6 +158,17 @@ class PreviewDock(QWidget):
             steps = f" of {self._steps}" if self._steps else ""
             age = age_text(monotonic() - self._arrived)
             self.header.setText(f"step {self._preview.step}{steps} · {self._preview.name} · {age}")
+
+
+def _prefer_below_the_canvas(viewer: Any) -> None:
+    """Open under the canvas the first time, beside the forms, which stay whole.
+
+    napari asks for the place once the dock is made, and remembers where a user moves it.
+    """
+    get_settings().application.plugin_widget_positions.setdefault(DOCK_NAME, "bottom")
+    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+    if window is not None:
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
 
 
 def panels_of(
