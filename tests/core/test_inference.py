@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from torch import nn
 
 from napari_medcontext.core.classes import Classes
@@ -13,6 +17,7 @@ from napari_medcontext.core.inference import (
     load_predictor,
     windowed_probabilities,
 )
+from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.core.volume import Volume
 
 CPU = Compute(torch.device("cpu"), "float32")
@@ -56,6 +61,28 @@ def test_labels_lie_exactly_on_a_scan_of_any_orientation_and_spacing(predictor, 
         probability = prediction.probabilities[class_id]
         assert probability.shape == image.shape
         assert probability[wanted].mean() > 0.7 > 0.3 > probability[labels.array == 0].mean()
+
+
+TURNED = Rotation.from_euler("zx", [22, 9], degrees=True).as_matrix()
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), TURNED], ids=["straight", "oblique"])
+@pytest.mark.parametrize("orientation", ["RAS", "LPS", "SAR"])
+def test_saved_prediction_has_shape_affine_and_place_of_its_source(
+    predictor, make_scan, tmp_path, orientation, turn
+):
+    image, labels = make_scan("a", orientation, (1.2, 1.0, 1.5), (20, 24, 18))
+    affine = image.affine.copy()
+    affine[:3] = turn @ affine[:3]
+    source = write_volume(tmp_path / "scan.nii.gz", replace(image, affine=affine))
+    prediction = drained(predictor.predict(read_volume(source)), lambda: False)
+    saved = nib.load(write_volume(tmp_path / "labels.nii.gz", prediction.labels))
+    expected = nib.load(source)
+    assert saved.shape == expected.shape
+    for form in ("get_sform", "get_qform"):
+        np.testing.assert_allclose(getattr(saved, form)(), affine, atol=1e-4)
+    found, wanted = np.asarray(saved.dataobj) > 0, labels.array > 0
+    assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.75
 
 
 def test_progress_rises_to_one(predictor, make_scan):
