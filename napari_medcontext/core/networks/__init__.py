@@ -42,7 +42,7 @@ class Network:
 
 
 NETWORKS: Mapping[str, Network] = {
-    "unet": Network("U-Net (laptop)", unet.build, 16, {"small": 1e-3, "paper": 1e-3}),
+    "unet": Network("U-Net (laptop)", unet.build, 16, {"small": 3e-3, "paper": 1e-3}),
     "unetr": Network("UNETR (transformer)", unetr.build, 16, {"small": 3e-4, "paper": 1e-4}),
     "swinunetr": Network("SwinUNETR (GPU)", swinunetr.build, 32, {"small": 5e-4, "paper": 1e-4}),
 }
