@@ -70,6 +70,7 @@ class Learner:
             self._parameters,
             lr=self._peak_rate,
             weight_decay=config.training.weight_decay,
+            fused=True,
         )
         self._scaler = torch.amp.GradScaler(
             compute.device.type, enabled=compute.precision == "float16"

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from monai.transforms.utils import generate_label_classes_crop_centers, map_classes_to_indices
+from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from napari_medcontext.core import transforms
@@ -77,8 +78,9 @@ class PatchSampler:
         self._augment.set_random_state(state=state)  # type: ignore[attr-defined]
         augmented = self._augment(patch)
         return {
-            "image": torch.as_tensor(augmented["image"]).contiguous(),
-            "labels": torch.as_tensor(augmented["labels"]).contiguous(),
+            # MONAI hands on tensors with metadata, which slow down every layer of the network.
+            name: convert_to_tensor(augmented[name], track_meta=False).contiguous()
+            for name in ("image", "labels")
         }
 
     def _cut(
