@@ -22,6 +22,9 @@ from napari_medcontext.core.io import atomic_path, read_volume
 from napari_medcontext.core.transforms import Spacing
 from napari_medcontext.core.volume import Affine
 
+PREPARATION = 2
+"""Counts up when scans are prepared differently, so that older caches are not used."""
+
 _Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any] | None, Affine]
 
 
@@ -111,6 +114,7 @@ class _CacheEntry:
     ) -> None:
         files = [path for path in (case.image, case.labels) if path is not None]
         facts = [
+            PREPARATION,
             [[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in files],
             classes.ids,
             spacing,

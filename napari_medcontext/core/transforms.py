@@ -5,7 +5,7 @@ A prepared scan has RAS axes ``(x, y, z)``, one spacing and normalised intensiti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,26 +66,49 @@ def prepare_image(volume: Volume, spacing: Spacing, settings: DataSettings) -> V
     not alias.
     """
     upright = volume.reoriented("RAS")
-    array = upright.array.astype(np.float32)
-    factors = np.asarray(spacing) / np.asarray(upright.spacing)
-    if (factors > 1.01).any():
-        array = ndimage.gaussian_filter(array, np.maximum(factors - 1.0, 0.0) / 2.0)
+    array = _smoothed(upright.array.astype(np.float32), upright, spacing)
     affine, shape = resampled_grid(upright, spacing)
     resampled = resample(array[None], upright.affine, affine, shape, mode="bilinear")[0]
     return Volume(normalise(resampled, settings), affine, volume.name)
 
 
 def prepare_labels(labels: Volume, grid: Volume) -> npt.NDArray[Any]:
-    """Return the labels on a prepared scan's grid, by nearest neighbour.
+    """Return labels on a prepared scan's grid: at each voxel the class of the largest share.
 
-    Class ids above 2²⁴ would not survive the float32 that resampling computes in; callers
-    map ids to small class indices first.
+    Each class is resampled as the scan is. The nearest voxel would not do: at twice the
+    spacing every new voxel lies halfway between two old ones, and all labels would move by
+    half an old voxel against the scan.
+
+    Parameters
+    ----------
+    labels
+        Class indices 0, 1, 2 and so on.
+    grid
+        The prepared scan.
     """
     upright = labels.reoriented("RAS")
-    array = upright.array[None].astype(np.float32)
-    resampled = resample(array, upright.affine, grid.affine, grid.shape, mode="nearest")[0]
-    rounded: npt.NDArray[Any] = resampled.round().astype(labels.array.dtype)
-    return rounded
+    if _same_place(upright.affine, upright.shape, grid.affine, grid.shape):
+        return np.ascontiguousarray(upright.array)
+    shares = (
+        _smoothed((upright.array == index).astype(np.float32), upright, grid.spacing)
+        for index in range(int(upright.array.max()) + 1)
+    )
+    return _largest(
+        (
+            resample(share[None], upright.affine, grid.affine, grid.shape, mode="bilinear")[0]
+            for share in shares
+        ),
+        grid.shape,
+    )
+
+
+def _smoothed(array: FloatArray, volume: Volume, spacing: Spacing) -> FloatArray:
+    """Smooth along the axes on which a volume's grid becomes coarser."""
+    factors = np.asarray(spacing) / np.asarray(volume.spacing)
+    if not (factors > 1.01).any():
+        return array
+    smooth: FloatArray = ndimage.gaussian_filter(array, np.maximum(factors - 1.0, 0.0) / 2.0)
+    return smooth
 
 
 def resampled_grid(volume: Volume, spacing: Spacing) -> tuple[Affine, tuple[int, ...]]:
@@ -110,7 +133,7 @@ def resample(
 ) -> npt.NDArray[Any]:
     """Resample ``(C, i, j, k)`` from one affine onto another grid; edges are continued."""
     tensor = torch.as_tensor(np.ascontiguousarray(channels))
-    if tensor.shape[1:] == shape and np.allclose(source, target, atol=1e-6):
+    if _same_place(source, tuple(tensor.shape[1:]), target, shape):
         return np.asarray(channels)
     from monai.data import MetaTensor
 
@@ -135,14 +158,10 @@ def class_map_on(probabilities: Tensor, affine: Affine, target: Volume) -> npt.N
     target
         The volume whose grid, axes and orientation the answer gets.
     """
-    best = np.zeros(target.shape, dtype=np.uint8)
-    highest = np.full(target.shape, -np.inf, dtype=np.float32)
-    for index in range(probabilities.shape[0]):
-        candidate = probability_on(probabilities[index], affine, target)
-        better = candidate > highest
-        best[better] = index
-        np.maximum(highest, candidate, out=highest)
-    return best
+    return _largest(
+        (probability_on(probability, affine, target) for probability in probabilities),
+        target.shape,
+    )
 
 
 def probability_on(probability: Tensor, affine: Affine, target: Volume) -> FloatArray:
@@ -151,6 +170,22 @@ def probability_on(probability: Tensor, affine: Affine, target: Volume) -> Float
         probability[None].float().cpu(), affine, target.affine, target.shape, mode="bilinear"
     )
     return np.asarray(moved[0], dtype=np.float32)
+
+
+def _largest(maps: Iterable[FloatArray], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Return the index of the map that is largest at each voxel, the first of equal ones."""
+    best = np.zeros(shape, dtype=np.uint8)
+    highest = np.full(shape, -np.inf, dtype=np.float32)
+    for index, candidate in enumerate(maps):
+        best[candidate > highest] = index
+        np.maximum(highest, candidate, out=highest)
+    return best
+
+
+def _same_place(
+    source: Affine, source_shape: tuple[int, ...], target: Affine, target_shape: tuple[int, ...]
+) -> bool:
+    return source_shape == target_shape and np.allclose(source, target, atol=1e-6)
 
 
 def augmentation(

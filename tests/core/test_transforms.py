@@ -81,6 +81,18 @@ def test_new_grid_covers_the_same_field_of_view(spacing):
     assert (np.abs(last[:3] - wanted) <= np.array(spacing) / 2 + 1e-9).all()
 
 
+@pytest.mark.parametrize("factor", [2.0, 4.0, 1.7])
+def test_labels_do_not_move_against_the_scan_on_a_coarser_grid(factor):
+    world = np.indices((48, 48, 48)) - np.array([23.3, 24.1, 22.7])[:, None, None, None]
+    ball = (np.sqrt((world**2).sum(0)) < 15).astype(np.uint8)
+    labels = Volume(ball, np.eye(4))
+    scan = prepare_image(Volume(ball.astype(np.float32), np.eye(4)), (factor,) * 3, DataSettings())
+    coarse = prepare_labels(labels, scan)
+    where = np.argwhere(coarse) @ scan.affine[:3, :3].T + scan.affine[:3, 3]
+    np.testing.assert_allclose(where.mean(0), np.argwhere(ball).mean(0), atol=0.1 * factor)
+    assert coarse.sum() * factor**3 == pytest.approx(ball.sum(), rel=0.04)
+
+
 def test_unchanged_grid_keeps_every_voxel():
     array = np.random.default_rng(0).normal(size=(1, 5, 6, 7)).astype(np.float32)
     affine = np.diag([1.0, 2.0, 3.0, 1.0])
