@@ -9,10 +9,13 @@ PIP := $(PYTHON) -m pip
 INSTALLED := $(VENV)/.installed
 
 # A drawn screen for the tests: large enough for every dock, 24 bits for OpenGL.
-XVFB := xvfb-run -a -s "-screen 0 1920x1200x24"
-
 # X11 is what Xvfb offers, and Mesa draws where there is no graphics card.
+ifeq ($(shell uname),Linux)
+XVFB := xvfb-run -a -s "-screen 0 1920x1200x24"
 HEADLESS := env -u OMP_NUM_THREADS QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1
+else
+HEADLESS := env -u OMP_NUM_THREADS
+endif
 
 .PHONY: help
 help: ## list the targets
@@ -52,7 +55,7 @@ lint: install ## check style, format, types and the direction of imports
 
 .PHONY: demo
 demo: install ## open the demo in napari; with no screen, do it all and write demo-output
-	LIBGL_ALWAYS_SOFTWARE=1 $(VENV)/bin/medcontext demo --out demo-output
+	$(VENV)/bin/medcontext demo --out demo-output
 
 .PHONY: docs-pictures
 docs-pictures: install ## draw the pictures of the documentation again

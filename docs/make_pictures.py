@@ -23,6 +23,7 @@ def main() -> None:
 
         viewer = napari.Viewer(title="napari-medcontext")
         tour = Tour(viewer, folder / "demo", STEPS)
+        tour.make_room()
         tour.open_sample()
         tour.do_all()
         viewer.close()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.widgets.docks import open_dock
 
 PATIENCE_SECONDS = 1200.0
-FIRST_PICTURE = "1-loaded.png"
+LEFTOVERS = re.compile(r"run(-\d+)?|[1-5]-[a-z0-9-]+\.png|metrics\.csv")
+"""Names of what a demo leaves in its folder."""
 WINDOW = (1880, 1160)
 SCREEN = "-screen 0 1920x1200x24"
 
@@ -38,6 +42,8 @@ def run_demo(out: Path, steps: int, *, unattended: bool) -> int:
 
     viewer = napari.Viewer(title="napari-medcontext")
     tour = Tour(viewer, out, steps)
+    if unattended:
+        tour.make_room()
     tour.open_sample()
     if not unattended:
         napari.run()
@@ -77,17 +83,15 @@ class Tour:
         for image, drawn, role in zip(images, labels, roles, strict=False):
             self.train_dock.scans.choose(image, drawn, role)
         self.test_image, self.test_labels = images[4], labels[4]
-        self.train_dock.run_path.setText(str(self.out / "run"))
-        form = self.train_dock.config()
+        self.train_dock.run_path.setText(str(_free_run(self.out)))
         changes = {
             "data": {"patch_size": (64, 64, 32), "intensity": "window"},
             "training": {"steps": self._steps},
         }
-        self.train_dock.set_config(form.updated(changes))
+        self.train_dock.set_config(RunConfig().updated(changes))
 
     def do_all(self) -> None:
         """Train, watch, predict and compare, with a picture of each."""
-        self._make_room()
         self._viewer.window.resize(*WINDOW)
         self._settle(1.0)
         self._picture("1-loaded")
@@ -103,15 +107,26 @@ class Tour:
         self.predict()
         self.compare()
 
-    def _make_room(self) -> None:
-        """Replace what an earlier demo left, and nothing else."""
-        if self.out.exists() and any(self.out.iterdir()):
-            if not (self.out / FIRST_PICTURE).is_file():
-                raise MedContextError(
-                    f"{self.out} holds files that no demo left. Name an empty folder with --out."
-                )
-            shutil.rmtree(self.out)
+    def make_room(self) -> None:
+        """Remove what an earlier demo left, and nothing else.
+
+        Raises
+        ------
+        MedContextError
+            If the folder holds anything else.
+        """
         self.out.mkdir(parents=True, exist_ok=True)
+        foreign = [path.name for path in self.out.iterdir() if not LEFTOVERS.fullmatch(path.name)]
+        if foreign:
+            raise MedContextError(
+                f"{self.out} holds files that no demo left ({', '.join(sorted(foreign)[:3])}). "
+                "Name an empty folder with --out."
+            )
+        for path in self.out.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def predict(self) -> None:
         """Predict the scan that was not trained on."""
@@ -137,7 +152,8 @@ class Tour:
 
     def results(self) -> list[Path]:
         """Return what was left, in order."""
-        return [*self._pictures, self.out / "metrics.csv", self.out / "run"]
+        run = Path(self.train_dock.run_path.text())
+        return [*self._pictures, self.out / "metrics.csv", run]
 
     def _picture(self, name: str) -> None:
         path = self.out / f"{name}.png"
@@ -165,6 +181,12 @@ class Tour:
             time.sleep(0.005)
 
 
+def _free_run(folder: Path) -> Path:
+    """Return a folder for a run beside those of earlier demos."""
+    names = chain(["run"], (f"run-{number}" for number in count(2)))
+    return next(folder / name for name in names if not (folder / name).exists())
+
+
 def _has_screen() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
@@ -175,4 +197,7 @@ def _under_xvfb(out: Path, steps: int) -> int:
         print("There is no screen, and no xvfb-run to stand in for one: install xvfb.")
         return 1
     command = [xvfb, "-a", "-s", SCREEN, sys.executable, "-m", "napari_medcontext", "demo"]
-    return subprocess.call([*command, "--out", str(out), "--steps", str(steps), "--unattended"])
+    arguments = ["--out", str(out), "--steps", str(steps), "--unattended"]
+    # X11 is what Xvfb offers, and Mesa draws where there is no graphics card.
+    drawn = {"QT_QPA_PLATFORM": "xcb", "LIBGL_ALWAYS_SOFTWARE": "1"}
+    return subprocess.call([*command, *arguments], env=os.environ | drawn)

@@ -90,7 +90,7 @@ def test_labels_do_not_move_against_the_scan_on_a_coarser_grid(factor):
     coarse = prepare_labels(labels, scan)
     where = np.argwhere(coarse) @ scan.affine[:3, :3].T + scan.affine[:3, 3]
     np.testing.assert_allclose(where.mean(0), np.argwhere(ball).mean(0), atol=0.1 * factor)
-    assert coarse.sum() * factor**3 == pytest.approx(ball.sum(), rel=0.04)
+    assert coarse.sum() * factor**3 == pytest.approx(ball.sum(), rel=0.06)
 
 
 def test_unchanged_grid_keeps_every_voxel():
