@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ from napari_medcontext.core.config import (
     load_settings_file,
     validated,
 )
-from napari_medcontext.core.errors import MedContextError, ScanError, SettingsError
+from napari_medcontext.core.errors import MedContextError, RunError, ScanError, SettingsError
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.networks import NETWORKS
@@ -101,6 +101,7 @@ def _help(section: str, name: str) -> str:
 
 @app.command()
 def train(  # each argument is one option of the command
+    context: typer.Context,
     images: Annotated[
         Path | None, typer.Option(help="Folder of scans (.nii, .nii.gz).", rich_help_panel="Scans")
     ] = None,
@@ -146,6 +147,7 @@ def train(  # each argument is one option of the command
     Example: **medcontext train --images scans --labels organs --out runs/organs**
     """
     if resume is not None:
+        _refuse_ignored(context.params)
         run = RunFolder(resume)
         run.spec()
     else:
@@ -158,12 +160,11 @@ def train(  # each argument is one option of the command
             "training": {"steps": steps, "seed": seed},
             "device": {"device": device and device.value},
         }
-        settings = validated(RunConfig, load_settings_file(config), str(config)) if config else None
         given = {
             section: {name: value for name, value in values.items() if value is not None}
             for section, values in changes.items()
         }
-        run_config = (settings or _terminal_defaults()).updated(given)
+        run_config = _settings(config).updated(given)
         cases, names = _cases(images, labels, dataset, validation or [])
         spec = RunSpec(config=run_config, cases=cases, class_names=names)
         run = RunFolder(out).create(spec)
@@ -181,10 +182,14 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write each class's probability too.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results of the same names.")
+    ] = False,
 ) -> None:
     """Predict labels for scans with a trained run; each result lies exactly on its scan."""
+    from napari_medcontext.core.cases import refuse_duplicates
     from napari_medcontext.core.io import list_nifti, nifti_stem, require_writable
-    from napari_medcontext.core.jobs import PredictFolder, PredictSpec, refuse_duplicates
+    from napari_medcontext.core.jobs import PredictFolder, PredictSpec, existing_results
 
     files = [file for path in images for file in (list_nifti(path) if path.is_dir() else [path])]
     if not files:
@@ -200,6 +205,12 @@ def predict(
         weights=weights.value,
         probabilities=probabilities,
     )
+    existing = existing_results(spec)
+    if existing and not overwrite:
+        raise RunError(
+            f"{', '.join(map(str, existing))} would be overwritten. Choose another folder with "
+            "--out, or say --overwrite."
+        )
     with tempfile.TemporaryDirectory(prefix="medcontext-predict-") as folder:
         _finish(PredictFolder(folder).create(spec))
 
@@ -210,10 +221,18 @@ def evaluate(
     labels: Annotated[Path, typer.Option(help="Folder of reference labels, of the same names.")],
     out: Annotated[Path, typer.Option(help="CSV file: one row a case and class.")],
 ) -> None:
-    """Score predictions against reference labels: DSC, HD95 in mm, volumes in ml."""
+    """Score predictions against reference labels: DSC, HD95 in mm, volumes in ml.
+
+    Labels without a prediction are named, and make the exit code 1.
+    """
     from rich.progress import track
 
-    from napari_medcontext.core.evaluation import evaluate_folders, summarise, write_scores
+    from napari_medcontext.core.evaluation import (
+        evaluate_folders,
+        summarise,
+        unpredicted,
+        write_scores,
+    )
     from napari_medcontext.core.io import require_writable
 
     require_writable(out.absolute().parent)
@@ -221,6 +240,10 @@ def evaluate(
     scores = [score for case in track(work, "Comparing", console=console) for score in case]
     write_scores(out, scores)
     print(f"{summarise(scores).text}\n{out}")
+    missing = unpredicted(predictions, labels)
+    if missing:
+        _warn(f"{predictions} has no prediction for {', '.join(missing)}; no score counts them.")
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()
@@ -245,22 +268,46 @@ def version() -> None:
     print(__version__)
 
 
-def _terminal_defaults() -> RunConfig:
-    """Nobody looks at previews in a terminal, so none are made unless a file asks for them."""
-    return RunConfig().updated({"training": {"preview_every": 0.0}})
+def _settings(file: Path | None) -> RunConfig:
+    """Return the defaults with what a file changes: one of settings, or a run's own run.yaml."""
+    # Nobody looks at previews in a terminal, so none are made unless a file asks for them.
+    defaults = RunConfig().updated({"training": {"preview_every": 0.0}})
+    if file is None:
+        return defaults
+    values = load_settings_file(file)
+    values = values.get("config", values)
+    validated(RunConfig, values, str(file))
+    return defaults.updated(values)
+
+
+def _refuse_ignored(params: Mapping[str, object]) -> None:
+    """Refuse options that a resumed run, which has its settings and scans, would not heed."""
+    ignored = [
+        f"--{name.replace('_', '-')}"
+        for name, value in params.items()
+        if name != "resume" and value not in (None, (), [])
+    ]
+    if ignored:
+        raise SettingsError(
+            f"--resume goes on with a run as it was begun, and ignores {', '.join(ignored)}. "
+            "Leave that out, or train anew with --out."
+        )
 
 
 def _cases(
     images: Path | None, labels: Path | None, dataset: Path | None, validation: Sequence[str]
 ) -> tuple[tuple[Case, ...], dict[int, str]]:
-    from napari_medcontext.core.cases import decathlon_cases, paired_cases
+    from napari_medcontext.core.cases import decathlon_cases, paired_cases, refuse_duplicates
 
+    if dataset is not None and (images is not None or labels is not None):
+        raise SettingsError("Name the scans once: by --dataset, or by --images and --labels.")
     if dataset is not None:
         cases, names = decathlon_cases(dataset)
     elif images is not None and labels is not None:
         cases, names = paired_cases(images, labels), {}
     else:
         raise SettingsError("Name the scans: --images DIR --labels DIR, or --dataset dataset.json.")
+    refuse_duplicates(cases)
     unknown = sorted(set(validation) - {case.name for case in cases})
     if unknown:
         raise ScanError(
@@ -278,6 +325,7 @@ def _cases(
 
 def _finish(folder: WorkFolder) -> None:
     """Do the folder's work, showing it; Ctrl-C stops after the current step and saves."""
+    folder.require_idle()
     folder.send("run")
     asked: list[int] = []
 
@@ -296,6 +344,11 @@ def _finish(folder: WorkFolder) -> None:
     print(folder.path if isinstance(folder, RunFolder) else last.message)
     if last.reason != "completed":
         raise typer.Exit(EXIT_FAILED if last.reason == "failed" else EXIT_STOPPED)
+
+
+def _warn(message: str) -> None:
+    # Paths may hold brackets, and must come whole to whoever copies or searches them.
+    console.print(f"[yellow]Warning:[/] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def _events(folder: WorkFolder) -> Iterator[Event | RunFinished]:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from napari_medcontext.core.events import Event, RunFinished, Warned
-from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.folder import Command, WorkFolder
 from napari_medcontext.core.journal import JournalReader
+from napari_medcontext.core.run import RunFolder
 
 POLL_SECONDS = 0.1
 QUIET_SECONDS = 30.0
@@ -50,23 +52,36 @@ class _FolderRunner:
 
     def __init__(self, folder: WorkFolder) -> None:
         self.folder = folder
+        self._first: Command = "run"
+        self._lock = threading.Lock()
 
     def pause(self) -> None:
-        self.folder.send("pause")
+        self._send("pause")
 
     def resume(self) -> None:
-        self.folder.send("run")
+        self._send("run")
 
     def stop(self) -> None:
-        self.folder.send("stop")
+        self._send("stop")
+
+    def _send(self, command: Command) -> None:
+        with self._lock:
+            # Remembered too: before the start, from which the work takes its first command.
+            self._first = command
+            self.folder.send(command)
+
+    def _send_first(self) -> None:
+        """Take the place of an earlier attempt's command, but not of one given to this runner."""
+        with self._lock:
+            self.folder.send(self._first)
 
 
 class ThreadRunner(_FolderRunner):
     """The work in the very thread that iterates ``events()``."""
 
     def start(self) -> None:
-        """Forget earlier commands; the work begins when its events are asked for."""
-        self.folder.send("run")
+        """Forget an earlier attempt's commands; the work begins when its events are asked for."""
+        self._send_first()
 
     def let_go(self) -> None:
         """Stop the work: a thread cannot outlive its program."""
@@ -96,7 +111,7 @@ class FolderWatcher(_FolderRunner):
 
     def events(self) -> Iterator[Event]:
         """Yield what the folder records, until the work ends."""
-        warned, last = False, None
+        warned, last, began = False, None, time.monotonic()
         while not self._let_go:
             # Asked before reading: what a dying process wrote last is read still.
             alive = self._is_alive()
@@ -107,7 +122,9 @@ class FolderWatcher(_FolderRunner):
                     yield event
             if not alive:
                 break
-            if self.folder.silent_seconds() > QUIET_SECONDS and not warned and last is None:
+            # An earlier attempt's last heartbeat, hours old perhaps, tells nothing of this one.
+            silent = min(self.folder.silent_seconds(), time.monotonic() - began)
+            if silent > QUIET_SECONDS and not warned and last is None:
                 warned = True
                 yield Warned(f"No sign of life from {self.folder.path} for half a minute.")
             time.sleep(POLL_SECONDS)
@@ -118,11 +135,12 @@ class FolderWatcher(_FolderRunner):
         return self.folder.is_alive()
 
     def _died(self) -> RunFinished:
+        resumable = RunFolder(self.folder.path).exists()
         return RunFinished(
             "failed",
             message=f"The training or prediction in {self.folder.path} ended without a word"
             f"{self._exit_status()}: it was killed, or the machine ran out of memory. What was "
-            "saved is kept; press Resume to go on from there.",
+            f"saved is kept; {'press Resume to go on from there' if resumable else 'try again'}.",
             detail=str(self.folder.log),
         )
 
@@ -141,7 +159,7 @@ class ProcessRunner(FolderWatcher):
         """Start the child by module name; the user's own script is not run again."""
         # Earlier attempts in this folder are told already.
         self._reader.skip_to_end()
-        self.folder.send("run")
+        self._send_first()
         with self.folder.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "napari_medcontext.worker", str(self.folder.path)],

@@ -106,3 +106,16 @@ def test_evaluation_imports_no_torch(study, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "DSC 1.000" in done.stdout
+
+
+def test_settings_come_from_a_file_of_some_or_from_a_runs_own(finished_run, study, tmp_path):
+    few = tmp_path / "few.yaml"
+    few.write_text("data: {spacing: [1, 1, 2], patch_size: [32, 16, 16]}\ntraining: {steps: 1}\n")
+    scans = ("--images", study / "images", "--labels", study / "labels", "--device", "cpu")
+    for config in (few, finished_run.spec_path):
+        run = RunFolder(tmp_path / config.stem)
+        words = ("--config", config, "--steps", 1, "--out", run.path)
+        assert called("train", *scans, *words).exit_code == 0
+        assert run.spec().config.training.preview_every == 0
+        assert run.spec().config.training.steps == 1
+    assert run.spec().config.masking == finished_run.spec().config.masking

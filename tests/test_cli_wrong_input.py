@@ -1,6 +1,7 @@
 """What goes wrong in a terminal is told by file, and leaves nothing that is in the way."""
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -317,3 +318,75 @@ def test_shell_sees_one_message_its_code_and_no_traceback(scans, tmp_path):
     assert done.returncode == EXIT_FAILED
     assert told(done.stderr, IMAGE, "not a NIfTI file")
     assert "Traceback" not in done.stdout
+
+
+def test_prediction_replaces_no_file_unless_told_to(medcontext, finished_run, scans):
+    image, drawn = scans / "images" / "ras.nii.gz", scans / "labels" / "ras.nii.gz"
+    before = drawn.read_bytes()
+    words = ("predict", finished_run.path, image, "--out", scans / "labels")
+    code, text = medcontext(*words)
+    assert code == EXIT_USAGE
+    assert told(text, str(drawn), "would be overwritten", "--overwrite")
+    assert drawn.read_bytes() == before
+    code, text = medcontext(*words, "--overwrite")
+    assert code == 0, text
+    assert drawn.read_bytes() != before
+
+
+def test_prediction_never_replaces_a_scan(medcontext, finished_run, scans):
+    image = scans / "images" / "ras.nii.gz"
+    before = image.read_bytes()
+    words = ("predict", finished_run.path, image, "--out", scans / "images", "--overwrite")
+    code, text = medcontext(*words)
+    assert code == EXIT_FAILED
+    assert told(text, "would overwrite the scan", str(image))
+    assert image.read_bytes() == before
+
+
+def test_reference_without_a_prediction_is_named_after_the_table_is_written(
+    medcontext, scans, tmp_path
+):
+    predictions = shutil.copytree(scans / "labels", tmp_path / "predicted [left]")
+    (predictions / "lps.nii.gz").unlink()
+    table = tmp_path / "scores.csv"
+    code, text = medcontext(
+        "evaluate", "--predictions", predictions, "--labels", scans / "labels", "--out", table
+    )
+    assert code == EXIT_FAILED
+    assert told(text, str(predictions), "no prediction for lps")
+    assert table.read_text().count("\nras,") == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--steps", 9), ("--patch-size", "32 16 16"), ("--validation", "lps")]
+)
+def test_options_that_resume_would_ignore_are_named(option, value, medcontext, finished_run):
+    words = str(value).split()
+    code, text = medcontext("train", "--resume", finished_run.path, option, *words)
+    assert code == EXIT_USAGE
+    assert told(text, "ignores", option, "Leave that out")
+
+
+def test_scans_named_twice_are_refused(medcontext, scans, tmp_path):
+    words = ("--dataset", scans / "dataset.json", "--images", scans / "images")
+    code, text = medcontext("train", *words, "--out", tmp_path / "run")
+    assert code == EXIT_USAGE
+    assert told(text, "once", "--dataset", "--images")
+
+
+def test_two_scans_of_one_name_are_refused(medcontext, scans, tmp_path):
+    entry = {"image": "images/ras.nii.gz", "label": "labels/ras.nii.gz"}
+    (scans / "dataset.json").write_text(json.dumps({"training": [entry, entry], "labels": {}}))
+    code, text = medcontext("train", "--dataset", scans / "dataset.json", "--out", tmp_path / "run")
+    assert code == EXIT_USAGE
+    assert told(text, "Several scans are called ras")
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_in_use_is_refused_and_hears_no_command(medcontext, finished_run):
+    finished_run.send("pause")
+    with finished_run.claimed():
+        code, text = medcontext("train", "--resume", finished_run.path)
+        assert code == EXIT_USAGE
+        assert told(text, str(finished_run.path), "is in use")
+        assert finished_run.command() == "pause"

@@ -2,10 +2,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from napari_medcontext.core.events import Paused, Resumed, RunFinished, RunStarted, StepFinished
+from napari_medcontext.core.events import (
+    Paused,
+    Resumed,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    Warned,
+)
+from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.runners import FolderWatcher, ProcessRunner, runner_for
 
@@ -87,3 +96,33 @@ def test_watcher_reads_a_run_that_ended_before_it_came(finished_run):
 def test_watching_needs_no_torch():
     code = "import sys, napari_medcontext.runners; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_stop_while_scans_are_prepared_is_heeded_at_the_start(kind, long_run):
+    long_run.send("pause")
+    runner = runner_for(kind, long_run)
+    runner.stop()
+    runner.start()
+    events = list(runner.events())
+    assert (events[-1].reason, events[-1].step) == ("stopped", 0)
+    assert not any(isinstance(event, StepFinished) for event in events)
+
+
+def test_old_heartbeat_of_a_killed_run_is_no_silence_of_the_new_one(finished_run, monkeypatch):
+    monkeypatch.setattr("napari_medcontext.runners.QUIET_SECONDS", 0.5)
+    (finished_run.path / "events.jsonl").unlink()
+    with finished_run.claimed():
+        beat = finished_run.path / "heartbeat.json"
+        os.utime(beat, (0, 0))
+        events, began = FolderWatcher(finished_run).events(), time.monotonic()
+        assert isinstance(next(events), Warned)
+        assert time.monotonic() - began > 0.5
+        events.close()
+
+
+def test_dead_work_is_told_how_to_go_on(tmp_path, run):
+    (in_training,) = FolderWatcher(run).events()
+    assert "press Resume" in in_training.message
+    (in_prediction,) = FolderWatcher(WorkFolder(tmp_path / "predict")).events()
+    assert "try again" in in_prediction.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,20 @@ def decathlon_cases(dataset: Path) -> tuple[tuple[Case, ...], dict[int, str]]:
             "“training”, a list of “image” and “label”, and “labels”, names by number."
         ) from error
     return cases, names
+
+
+def refuse_duplicates(cases: Sequence[Case]) -> None:
+    """Refuse two scans of one name: the second would take the place of the first.
+
+    Raises
+    ------
+    ScanError
+        Naming them.
+    """
+    names = [case.name for case in cases]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise ScanError(f"Several scans are called {', '.join(double)}. Rename all but one.")
 
 
 def _decathlon_case(folder: Path, entry: Any) -> Case:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_medcontext.core.cases import refuse_duplicates
 from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import Case, RunSpec
 from napari_medcontext.core.errors import ScanError
@@ -57,6 +58,7 @@ def load_dataset(spec: RunSpec, cache: Path | None = None) -> Generator[Event, N
     used = [case for case in spec.cases if case.role != "unused"]
     if not spec.with_role("training"):
         raise ScanError("There is no scan to train on. Set at least one scan to “training”.")
+    refuse_duplicates(used)
     surveys = {}
     for done, case in enumerate(used):
         yield Preparing(f"Looking at {case.name}", done, 2 * len(used))

@@ -49,7 +49,7 @@ def choose_compute(settings: DeviceSettings) -> Compute:
     SettingsError
         If the device asked for is not there.
     """
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    torch.set_num_threads(settings.threads or _usable_cores())
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -86,6 +86,13 @@ def explained_memory_errors(advice: str) -> Iterator[None]:
         if not _is_out_of_memory(error):
             raise
         raise OutOfMemoryError(f"The device ran out of memory. {advice}") from error
+
+
+def _usable_cores() -> int:
+    """Return how many cores this process may use: a container or scheduler may grant it few."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -17,5 +17,9 @@ class RunError(MedContextError):
     """A run folder cannot be read, written or continued."""
 
 
+class TrainingError(MedContextError):
+    """A training went astray, and going on would spoil what it has learned."""
+
+
 class OutOfMemoryError(MedContextError):
     """The device's memory does not hold what was asked of it."""

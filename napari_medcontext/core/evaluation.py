@@ -135,7 +135,7 @@ def evaluate_folders(
 ) -> Iterator[list[ClassScore]]:
     """Score each prediction in a folder against the labels of the same name, case by case.
 
-    ``pair_by_name`` tells which files go together, and which are left over.
+    ``pair_by_name`` tells which files go together; ``unpredicted`` which references are left out.
 
     Raises
     ------
@@ -157,6 +157,12 @@ def evaluate_folders(
         )
         for first, second in pairs
     )
+
+
+def unpredicted(predictions: Path, labels: Path) -> list[str]:
+    """Return the names of the cases with labels but no prediction, which no score counts."""
+    _, left_over = pair_by_name(list_nifti(predictions), list_nifti(labels))
+    return [nifti_stem(path) for path in left_over if path.parent == labels]
 
 
 def pair_by_name(

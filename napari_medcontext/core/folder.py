@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -21,6 +21,7 @@ Command = Literal["run", "pause", "stop"]
 HEARTBEAT_SECONDS = 1.0
 SILENT_SECONDS = 20.0
 """After so long without a heartbeat on a shared disk, work counts as dead."""
+READ_TRIES, READ_AGAIN_SECONDS = 3, 0.05
 
 
 class WorkFolder:
@@ -59,9 +60,8 @@ class WorkFolder:
 
     def is_alive(self) -> bool:
         """Say whether somebody is at work here, on this machine or another."""
-        try:
-            beat = json.loads((self.path / "heartbeat.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        beat = self._read_beat()
+        if beat is None:
             return False
         if beat["host"] == socket.gethostname():
             return _same_process(beat["pid"], beat["started"])
@@ -74,6 +74,20 @@ class WorkFolder:
         except OSError:
             return 0.0
 
+    def require_idle(self) -> None:
+        """Refuse a folder in which somebody is at work.
+
+        Raises
+        ------
+        RunError
+            Naming the folder.
+        """
+        if self.is_alive():
+            raise RunError(
+                f"{self.path} is in use by another training or prediction. Wait for it, stop it, "
+                "or choose another folder."
+            )
+
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Do the work inside: refuse if somebody is at it, and show a heartbeat.
@@ -83,11 +97,7 @@ class WorkFolder:
         RunError
             If the folder is being worked in already.
         """
-        if self.is_alive():
-            raise RunError(
-                f"{self.path} is in use by another training or prediction. Wait for it, stop it, "
-                "or choose another folder."
-            )
+        self.require_idle()
         done = threading.Event()
         self._beat()
         heart = threading.Thread(target=self._keep_beating, args=(done,), daemon=True)
@@ -98,6 +108,20 @@ class WorkFolder:
             done.set()
             heart.join()
             (self.path / "heartbeat.json").unlink(missing_ok=True)
+
+    def _read_beat(self) -> dict[str, Any] | None:
+        """Return the last heartbeat; None where there is none, or none that can be read."""
+        for _ in range(READ_TRIES):
+            try:
+                beat = json.loads((self.path / "heartbeat.json").read_text(encoding="utf-8"))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except (OSError, ValueError):
+                # A shared disk, or a system that locks files being replaced, fails now and then.
+                time.sleep(READ_AGAIN_SECONDS)
+            else:
+                return dict(beat)
+        return None
 
     def _keep_beating(self, done: threading.Event) -> None:
         while not done.wait(HEARTBEAT_SECONDS):

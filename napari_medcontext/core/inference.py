@@ -20,7 +20,8 @@ from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute, choose_compute, explained_memory_errors
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.networks import build_network
-from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.padding import padded_to
+from napari_medcontext.core.run import RunFolder, Weights
 from napari_medcontext.core.transforms import Spacing
 from napari_medcontext.core.volume import Volume
 
@@ -115,16 +116,13 @@ def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None)
         If weights are missing, damaged, foreign, or do not fit the run's network.
     """
     config = run.spec().config
-    names: Sequence[Literal["student", "teacher"]] = (
-        ("student", "teacher") if which == "mean" else (which,)
-    )
+    names: tuple[Weights, ...] = ("student", "teacher") if which == "mean" else (which,)
     if config.objective.method == "supervised" and which != "student":
         raise RunError(f"{run.path} was trained without a teacher. Choose the student's weights.")
     compute = compute or choose_compute(config.device)
+    weights, facts, state = run.load_weights(*names)
     networks: list[nn.Module] = []
-    facts: dict[str, str] = {}
-    for name in names:
-        tensors, facts, state = run.load_weights(name)
+    for tensors in weights.values():
         network = build_network(
             config.network,
             channels=1,
@@ -181,7 +179,7 @@ def windowed_probabilities(
     torch.Tensor
         Probabilities, shape ``(K, x, y, z)``, float32, on the CPU.
     """
-    padded, inner = _pad_to(image, window)
+    padded, inner = padded_to(image, window)
     step = tuple(max(1, int(side * (1 - overlap))) for side in window)
     boxes = dense_patch_slices(padded.shape[1:], window, step)
     weight = compute_importance_map(window, mode="gaussian", sigma_scale=0.125, dtype=torch.float32)
@@ -191,13 +189,14 @@ def windowed_probabilities(
         yield done / len(boxes)
         with explained_memory_errors(MEMORY_ADVICE):
             here = _mean_probability(networks, padded[(slice(None), *box)][None], compute)
-        if answer is None:
-            answer = torch.zeros((here.shape[0], *padded.shape[1:]))
+            if answer is None:
+                answer = torch.zeros((here.shape[0], *padded.shape[1:]))
         answer[(slice(None), *box)] += here * weight
         total[box] += weight
     assert answer is not None
     yield 1.0
-    return (answer / total)[(slice(None), *inner)]
+    # In place: for many classes on a large scan a second array of this size is gigabytes.
+    return answer.div_(total)[(slice(None), *inner)]
 
 
 def drained(work: Generator[Any, None, Any], should_stop: Callable[[], bool]) -> Any:
@@ -223,14 +222,3 @@ def _mean_probability(networks: Sequence[nn.Module], patch: Tensor, compute: Com
     with compute.autocast():
         answers = [network(patch).float().softmax(1) for network in networks]
     return torch.stack(answers).mean(0)[0].cpu()
-
-
-def _pad_to(image: Tensor, window: tuple[int, int, int]) -> tuple[Tensor, tuple[slice, ...]]:
-    sides = image.shape[1:]
-    missing = [max(0, want - have) for want, have in zip(window, sides, strict=True)]
-    before = [gap // 2 for gap in missing]
-    inner = tuple(slice(b, b + side) for b, side in zip(before, sides, strict=True))
-    if not any(missing):
-        return image, inner
-    widths = [(0, 0)] + [(b, gap - b) for b, gap in zip(before, missing, strict=True)]
-    return torch.as_tensor(np.pad(image.numpy(), widths, mode="edge")), inner

@@ -60,12 +60,13 @@ def read_volume(path: str | os.PathLike[str], *, dimensions: int | None = 3) -> 
     Returns
     -------
     Volume
-        Integer voxels stay integer unless the header scales them; else float32.
+        Voxels of the type in which they are stored (float64 stays float64), unless the
+        header scales them: then float32.
 
     Raises
     ------
     ScanError
-        If the file is missing, no NIfTI, cut short, or of other dimensions.
+        If the file is missing, no NIfTI by name or content, cut short, or of other dimensions.
     """
     path = Path(path)
     with _explained_read_errors(path):
@@ -172,6 +173,11 @@ def _voxels(image: Any) -> Array:
 def _explained_read_errors(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise ScanError(f"{path} does not exist or is no file. Check the path.")
+    if not path.name.lower().endswith(NIFTI_SUFFIXES):
+        raise ScanError(
+            f"{path} is not a NIfTI file by its name. Choose a .nii or .nii.gz file, "
+            "or convert the scan, for example with dcm2niix or 3D Slicer."
+        )
     try:
         yield
     except (ImageFileError, HeaderDataError) as error:

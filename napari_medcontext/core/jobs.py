@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +25,9 @@ from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import atomic_path, read_volume, write_volume
 from napari_medcontext.core.journal import JournalWriter
 from napari_medcontext.core.run import RunFolder
+
+if TYPE_CHECKING:
+    from napari_medcontext.core.dataset import Dataset
 
 
 class PredictSpec(Settings):
@@ -113,17 +117,40 @@ def _train(run: RunFolder) -> Iterator[Event]:
     from napari_medcontext.core.dataset import load_dataset
     from napari_medcontext.core.trainer import train
 
-    dataset = yield from load_dataset(spec, run.path / "cache")
+    def should_stop() -> bool:
+        return run.command() == "stop"
+
+    dataset = yield from _unless_stopped(load_dataset(spec, run.path / "cache"), should_stop)
+    if dataset is None:
+        yield RunFinished("stopped", run.last_step(), "Stopped while preparing.")
+        return
     yield from train(
         spec.config,
         dataset,
         run=run,
-        should_stop=lambda: run.command() == "stop",
+        should_stop=should_stop,
         should_pause=lambda: run.command() == "pause",
     )
 
 
+def _unless_stopped(
+    preparation: Generator[Event, None, Dataset], should_stop: Callable[[], bool]
+) -> Generator[Event, None, Dataset | None]:
+    """Prepare a data set; return None if somebody asks to stop in between."""
+    while True:
+        try:
+            event = next(preparation)
+        except StopIteration as end:
+            dataset: Dataset = end.value
+            return dataset
+        yield event
+        if should_stop():
+            preparation.close()
+            return None
+
+
 def _predict(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
+    _refuse_overwriting_scans(spec)
     yield PredictionProgress(spec.scans[0].name, 0, len(spec.scans), 0.0)
     from napari_medcontext.core.inference import load_predictor
 
@@ -144,7 +171,7 @@ def _predict(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
             if fraction - reported >= 0.02:
                 reported = fraction
                 yield PredictionProgress(case.name, done, len(spec.scans), fraction)
-        labels = write_volume(spec.out / f"{case.name}.nii.gz", prediction.labels)
+        labels = write_volume(labels_path(spec.out, case), prediction.labels)
         for class_id, array in prediction.probabilities.items():
             volume = prediction.labels.with_array(array, class_names={})
             write_volume(probability_path(labels, class_id), volume)
@@ -158,17 +185,35 @@ def _predict(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     yield RunFinished("completed", count, f"Predicted {count} scan{'s' * (count > 1)}.")
 
 
+def labels_path(out: Path, case: Case) -> Path:
+    """Return where the predicted labels of a scan are written."""
+    return out / f"{case.name}.nii.gz"
+
+
 def probability_path(labels: Path, class_id: int) -> Path:
     """Return where the probabilities of one class lie beside a scan's predicted labels."""
     return labels.with_name(labels.name.replace(".nii.gz", f".probability-{class_id}.nii.gz"))
 
 
-def refuse_duplicates(cases: Sequence[Case]) -> None:
-    """Refuse two scans of one name: the second result would overwrite the first."""
-    names = [case.name for case in cases]
-    double = sorted({name for name in names if names.count(name) > 1})
-    if double:
-        raise RunError(f"Several scans are called {', '.join(double)}. Rename all but one.")
+def existing_results(spec: PredictSpec) -> list[Path]:
+    """Return the files that a prediction would overwrite."""
+    found: list[Path] = []
+    for case in spec.scans:
+        names = [f"{glob.escape(case.name)}.nii.gz"]
+        names += [f"{glob.escape(case.name)}.probability-*.nii.gz"] * spec.probabilities
+        found += [path for name in names for path in sorted(spec.out.glob(name))]
+    return found
+
+
+def _refuse_overwriting_scans(spec: PredictSpec) -> None:
+    scans = {case.image.resolve() for case in spec.scans}
+    for case in spec.scans:
+        target = labels_path(spec.out, case)
+        if target.resolve() in scans:
+            raise RunError(
+                f"The labels predicted for “{case.name}” would overwrite the scan {target}. "
+                "Choose another folder for the results."
+            )
 
 
 def _last_step(folder: WorkFolder) -> int:

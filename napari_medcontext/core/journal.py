@@ -6,6 +6,7 @@ before the line that names it, and never changed afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class JournalWriter:
         if self._file.tell() and not _ends_with_newline(folder / "events.jsonl"):
             # A kill in the middle of a line must not spoil the next one.
             self._file.write("\n")
-        self._written: list[list[Path]] = []
+        self._written = _previews_in(self._arrays)
 
     def write(self, event: Event) -> None:
         """Append one event; it is visible to readers when this returns."""
@@ -55,7 +56,9 @@ class JournalWriter:
     def _encoded(self, event: Event) -> dict[str, Any]:
         values = {item.name: getattr(event, item.name) for item in fields(event)}
         if isinstance(event, PreviewReady):
-            self._written.append([])
+            # Done again after a kill, a step's preview is the newest anew.
+            self._written.pop(event.step, None)
+            self._written[event.step] = []
         return {name: self._plain(event, name, value) for name, value in values.items()}
 
     def _plain(self, event: Event, name: str, value: Any) -> Any:
@@ -69,7 +72,7 @@ class JournalWriter:
         shared = name in _SHARED_FIELDS
         file = self._arrays / (f"{name}.npy" if shared else f"{event.step:06d}-{name}.npy")  # type: ignore[attr-defined]
         if not shared:
-            self._written[-1].append(file)
+            self._written[event.step].append(file)  # type: ignore[attr-defined]
         if not shared or not file.exists():
             with atomic_path(file) as temporary:
                 np.save(temporary, array)
@@ -77,8 +80,10 @@ class JournalWriter:
 
     def _drop_old_previews(self) -> None:
         while len(self._written) > KEPT_PREVIEWS:
-            for file in self._written.pop(0):
-                file.unlink(missing_ok=True)
+            for file in self._written.pop(next(iter(self._written))):
+                # A file that somebody else holds open must not end the training.
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
 
 
 class JournalReader:
@@ -139,6 +144,16 @@ class JournalReader:
         if name in ("labels", "probabilities") and value is not None:
             return Path(value)
         return tuple(value) if isinstance(value, list) else value
+
+
+def _previews_in(folder: Path) -> dict[int, list[Path]]:
+    """Return what an earlier attempt left of its previews, by step, the oldest first."""
+    found: dict[int, list[Path]] = {}
+    for file in folder.glob("*-*.npy"):
+        step = file.name.partition("-")[0]
+        if step.isdigit():
+            found.setdefault(int(step), []).append(file)
+    return dict(sorted(found.items()))
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_medcontext.core.config import Axis
+from napari_medcontext.core.errors import SettingsError
 
 AXES = ("x", "y", "z")
 CLEARLY_THICKER = 1.5
@@ -36,6 +37,32 @@ def choose_axis(axis: Axis, spacings: Sequence[tuple[float, float, float]]) -> i
     thickest = int(np.argmax(median))
     others = np.delete(median, thickest)
     return thickest if median[thickest] >= CLEARLY_THICKER * others.max() else AXES.index("z")
+
+
+def check_block_size(block_size: int, patch_size: tuple[int, int, int], axis: int) -> None:
+    """Refuse blocks of which one hides a whole patch.
+
+    Parameters
+    ----------
+    block_size
+        Side of a block in voxels.
+    patch_size
+        Size of a patch ``(x, y, z)`` in voxels.
+    axis
+        Index of the axis along which columns run.
+
+    Raises
+    ------
+    SettingsError
+        Naming the largest block that works.
+    """
+    largest = max(side for index, side in enumerate(patch_size) if index != axis) - 1
+    if block_size > largest:
+        raise SettingsError(
+            f"A mask block of {block_size} voxels hides the whole of a patch of {patch_size} "
+            f"voxels, seen along {AXES[axis]}, and leaves nothing to learn from. Lower the mask "
+            f"block size to {largest} or less, or enlarge the patch."
+        )
 
 
 def draw_tubes(

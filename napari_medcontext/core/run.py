@@ -16,7 +16,10 @@ Importing this module imports no torch; only saving and loading states does.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,10 +44,16 @@ LOG_COLUMNS = (
     "seconds",
 )
 VALIDATION_COLUMNS = ("step", "class_id", "class_name", "dsc")
+LOOKUPS = 3
+"""So often are weights looked for that a running training replaces meanwhile."""
 
 
 class RunFolder(WorkFolder):
     """The folder of one training run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self._unwritten: dict[str, list[Mapping[str, object]]] = {}
 
     @property
     def name(self) -> str:
@@ -141,6 +150,7 @@ class RunFolder(WorkFolder):
         prefix = "best-" if rest is None else "step-"
         states = self.path / "states"
         final, temporary = states / f"{prefix}{step:06d}", states / f".writing-{prefix}{step:06d}"
+        aside = _aside(final)
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -150,8 +160,10 @@ class RunFolder(WorkFolder):
             if rest is not None:
                 torch.save(dict(rest), temporary / "optimizer.pt")
             if final.exists():
-                shutil.rmtree(final)
+                shutil.rmtree(aside, ignore_errors=True)
+                final.rename(aside)
             temporary.rename(final)
+            shutil.rmtree(aside, ignore_errors=True)
         except OSError as error:
             raise RunError(
                 f"{states} cannot be written ({error.strerror or error}). Make room on the disk; "
@@ -162,21 +174,27 @@ class RunFolder(WorkFolder):
                 shutil.rmtree(older, ignore_errors=True)
         return final
 
-    def load_weights(self, which: Weights) -> tuple[dict[str, Tensor], dict[str, str], Path]:
-        """Read one network's weights: the best where there was validation, else the newest.
+    def load_weights(
+        self, *names: Weights
+    ) -> tuple[dict[Weights, dict[str, Tensor]], dict[str, str], Path]:
+        """Read networks' weights: the best where there was validation, else the newest.
+
+        All are of one state, even while a training saves the next.
 
         Returns
         -------
-        tensors, facts, path
-            The tensors, the file's facts, and where they were read.
+        weights, facts, path
+            The tensors by network, the facts of the last one's file, and where they were read.
         """
-        state = self.best_state() or self.newest_state()
-        if state is None:
-            raise RunError(
-                f"{self.path} has no weights yet: its training has not saved a state. "
-                "Let it train for a moment."
-            )
-        return (*_read_weights(state / f"{which}.safetensors"), state)
+        for _ in range(LOOKUPS - 1):
+            state = self._state_to_predict_with()
+            try:
+                return self._weights_in(state, names)
+            except RunError:
+                # Replaced meanwhile; the listing may even have missed the old and the new one.
+                if state is not None and state == self._state_to_predict_with():
+                    raise
+        return self._weights_in(self._state_to_predict_with(), names)
 
     def load_state(
         self,
@@ -201,18 +219,22 @@ class RunFolder(WorkFolder):
         return self.last_step(), weights, rest
 
     def append_log(self, row: Mapping[str, object]) -> None:
-        """Add one step to ``log.csv``."""
-        _append(self.path / "log.csv", LOG_COLUMNS, [row])
+        """Add one step to ``log.csv``; where that fails, together with the next."""
+        self._append("log.csv", LOG_COLUMNS, [row])
 
     def append_validation(self, rows: Sequence[Mapping[str, object]]) -> None:
-        """Add one validation to ``validation.csv``."""
-        _append(self.path / "validation.csv", VALIDATION_COLUMNS, rows)
+        """Add one validation to ``validation.csv``; where that fails, together with the next."""
+        self._append("validation.csv", VALIDATION_COLUMNS, rows)
 
     def drop_best_after(self, step: int) -> None:
         """Forget best weights of steps that a resumed run will do again."""
-        best = self.best_state()
-        if best is not None and int(best.name.removeprefix("best-")) > step:
-            shutil.rmtree(best)
+        for best in (self.path / "states").glob("best-*"):
+            if int(best.name.removeprefix("best-")) > step:
+                # Renamed first: nobody shall take a half of it for the best.
+                aside = _aside(best)
+                shutil.rmtree(aside, ignore_errors=True)
+                best.rename(aside)
+                shutil.rmtree(aside, ignore_errors=True)
 
     def truncate_logs(self, step: int) -> None:
         """Forget logged steps after ``step``, which will be done again."""
@@ -224,6 +246,31 @@ class RunFolder(WorkFolder):
                 with atomic_path(path) as temporary:
                     temporary.write_text("".join([header, *kept]), encoding="utf-8")
 
+    def _state_to_predict_with(self) -> Path | None:
+        return self.best_state() or self.newest_state()
+
+    def _weights_in(
+        self, state: Path | None, names: Sequence[Weights]
+    ) -> tuple[dict[Weights, dict[str, Tensor]], dict[str, str], Path]:
+        if state is None:
+            raise RunError(
+                f"{self.path} has no weights yet: its training has not saved a state. "
+                "Let it train for a moment."
+            )
+        read = {name: _read_weights(state / f"{name}.safetensors") for name in names}
+        weights = {name: tensors for name, (tensors, _) in read.items()}
+        return weights, read[names[-1]][1], state
+
+    def _append(
+        self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, object]]
+    ) -> None:
+        rows = [*self._unwritten.pop(name, []), *rows]
+        try:
+            _add_rows(self.path / name, columns, rows)
+        except OSError:
+            # A full disk, or a spreadsheet that locks the file, must not end the training.
+            self._unwritten[name] = rows
+
     def _ended_before_first_step(self) -> bool:
         tried = (self.path / "events.jsonl").is_file()
         learned = (self.path / "log.csv").is_file() or self.newest_state() is not None
@@ -233,6 +280,11 @@ class RunFolder(WorkFolder):
 def _newest(states: Path, prefix: str) -> Path | None:
     found = [path for path in states.glob(f"{prefix}*") if path.is_dir()]
     return max(found, default=None)
+
+
+def _aside(state: Path) -> Path:
+    """Return where a state waits for its removal, out of the sight of readers."""
+    return state.with_name(f".old-{state.name}")
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -255,13 +307,21 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, facts
 
 
-def _append(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
-    new = not path.exists() or not path.stat().st_size
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+def _add_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Add rows to a table whole, or not at all."""
+    size = path.stat().st_size if path.exists() else 0
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    if not size:
+        writer.writeheader()
+    writer.writerows(rows)
+    try:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            file.write(text.getvalue())
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def _step_of(row: str) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from napari_medcontext.core import transforms
 from napari_medcontext.core.config import RunConfig
+from napari_medcontext.core.padding import padded_to
 from napari_medcontext.core.prepared import PreparedScan
 from napari_medcontext.core.transforms import Patch
 
@@ -117,14 +118,7 @@ def _class_positions(labels: Tensor) -> _Positions:
 def _padded(scan: PreparedScan, patch_size: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
     """Continue the edges of a scan that is smaller than a patch."""
     assert scan.labels is not None
-    missing = [max(0, side - have) for side, have in zip(patch_size, scan.image.shape, strict=True)]
-    if not any(missing):
-        return scan.image, scan.labels
-    before_after = [(gap // 2, gap - gap // 2) for gap in missing]
-    return (
-        torch.as_tensor(np.pad(scan.image.numpy(), before_after, mode="edge")),
-        torch.as_tensor(np.pad(scan.labels.numpy(), before_after, mode="edge")),
-    )
+    return padded_to(scan.image, patch_size)[0], padded_to(scan.labels, patch_size)[0]
 
 
 def _mixed_seed(*numbers: int) -> int:

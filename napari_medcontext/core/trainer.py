@@ -20,7 +20,7 @@ from napari_medcontext.core.device import (
     explained_memory_errors,
     release_memory,
 )
-from napari_medcontext.core.errors import RunError
+from napari_medcontext.core.errors import RunError, TrainingError
 from napari_medcontext.core.events import (
     CheckpointSaved,
     Event,
@@ -33,7 +33,7 @@ from napari_medcontext.core.events import (
 )
 from napari_medcontext.core.inference import OVERLAP, Cancelled, drained, windowed_probabilities
 from napari_medcontext.core.learner import Learner, StepResult
-from napari_medcontext.core.masking import AXES, choose_axis
+from napari_medcontext.core.masking import AXES, check_block_size, choose_axis
 from napari_medcontext.core.metrics import dice
 from napari_medcontext.core.networks import check_patch_size
 from napari_medcontext.core.prepared import PreparedScan
@@ -80,7 +80,7 @@ def train(
 
     Raises
     ------
-    SettingsError, RunError, OutOfMemoryError
+    SettingsError, RunError, TrainingError, OutOfMemoryError
         With what to change.
     """
     check_patch_size(config.network.name, config.data.patch_size)
@@ -133,6 +133,8 @@ class _Training:
         self._should_stop, self._should_pause = should_stop, should_pause
         spacings = [scan.source_spacing for scan in dataset.training]
         self._mask_axis = choose_axis(config.masking.axis, spacings)
+        if config.objective.method == "medcontext":
+            check_block_size(config.masking.block_size, config.data.patch_size, self._mask_axis)
         with explained_memory_errors(MEMORY_ADVICE):
             self._learner = Learner(config, len(dataset.classes.ids), self._mask_axis, compute)
         self._previews: PreviewMaker | None = None
@@ -152,19 +154,22 @@ class _Training:
     def events(self) -> Iterator[Event]:
         yield self._started()
         steps, training = self._config.training.steps, self._config.training
-        while self._learner.step < steps and not self._should_stop():
+        while self._learner.step < steps:
             yield from self._wait_while_paused()
+            if self._should_stop():
+                break
             yield self._one_step()
             step = self._learner.step
             last = step == steps
             if self._dataset.validation and (last or step % training.validate_every == 0):
                 yield from self._unless_stopped(self._validate)
-            if self._run and (last or self._clock.checkpoint_due(training.checkpoint_every)):
-                yield self._save()
+            # With each new best too, or a kill would send the run back to before it.
+            new_best = self._best.step == step
+            if last or new_best or self._clock.checkpoint_due(training.checkpoint_every):
+                yield from self._save_if_needed()
             if self._preview_due(last):
                 yield from self._unless_stopped(self._preview)
-        if self._run and self._run.last_step() < self._learner.step:
-            yield self._save()
+        yield from self._save_if_needed()
         yield self._finished()
 
     def _started(self) -> RunStarted:
@@ -189,8 +194,10 @@ class _Training:
         result = self._learner.learn(self._batches.batch(step, self._config.training.steps))
         seconds = time.perf_counter() - started
         if not np.isfinite(sum(result.losses.values())):
-            raise FloatingPointError(
-                f"The loss became {result.losses} at step {step + 1}. Lower the learning rate."
+            raise TrainingError(
+                f"The loss is no finite number any more at step {step + 1} ({result.losses}). "
+                "Lower the learning rate or the gradient clip, or choose the precision float32, "
+                "in a new run; what was saved before is kept."
             )
         event = StepFinished(
             step + 1, result.losses, result.momentum, result.learning_rate, seconds
@@ -202,12 +209,12 @@ class _Training:
     def _wait_while_paused(self) -> Iterator[Event]:
         if not self._should_pause():
             return
-        if self._run:
-            yield self._save()
+        yield from self._save_if_needed()
         yield Paused(self._learner.step)
         while self._should_pause() and not self._should_stop():
             time.sleep(PAUSE_POLL_SECONDS)
-        yield Resumed(self._learner.step)
+        if not self._should_stop():
+            yield Resumed(self._learner.step)
 
     def _unless_stopped(self, work: Callable[[], Event]) -> Iterator[Event]:
         try:
@@ -271,8 +278,9 @@ class _Training:
             for index in range(len(self._dataset.classes.ids))
         ]
 
-    def _save(self) -> CheckpointSaved:
-        assert self._run is not None
+    def _save_if_needed(self) -> Iterator[Event]:
+        if self._run is None or self._run.last_step() >= self._learner.step:
+            return
         rest = {
             **self._learner.rest(),
             "best_mean_dsc": self._best.mean_dsc,
@@ -280,7 +288,7 @@ class _Training:
         }
         self._run.save_state(self._learner.step, self._learner.weights(), self._facts(), rest)
         self._clock.saved = time.monotonic()
-        return CheckpointSaved(self._learner.step)
+        yield CheckpointSaved(self._learner.step)
 
     def _restore(self) -> None:
         state = self._run.load_state() if self._run else None
@@ -290,7 +298,7 @@ class _Training:
         try:
             with explained_memory_errors(MEMORY_ADVICE):
                 self._learner.restore(step, weights, rest)
-            self._best = _Best(rest["best_mean_dsc"], rest["best_step"])
+            best = _Best(rest["best_mean_dsc"], rest["best_step"])
         except (KeyError, RuntimeError, ValueError) as error:
             network = self._config.network
             raise RunError(
@@ -301,6 +309,9 @@ class _Training:
         self._clock.saved = time.monotonic()
         self._run.truncate_logs(step)
         self._run.drop_best_after(step)
+        if self._run.best_state() is not None:
+            # Else the weights of that score are gone, and the next validation is the best.
+            self._best = best
 
     def _facts(self) -> dict[str, str]:
         """Return what prediction needs to know beside the settings and the weights."""

@@ -206,3 +206,11 @@ def test_labels_that_vanish_at_the_spacing_are_refused(make_scan, tiny_config, l
     config = tiny_config.updated({"data": {"spacing": (6.0, 6.0, 6.0)}})
     with pytest.raises(ScanError, match="Nothing is left of the labels of “speck”"):
         loaded(RunSpec(config=config, cases=(case,)))
+
+
+def test_two_scans_of_one_name_are_refused_before_any_is_read(tiny_spec, cases, loaded):
+    twice = (*cases(ras="training"), *cases(ras="validation"))
+    with pytest.raises(ScanError, match="Several scans are called ras"):
+        loaded(tiny_spec.model_copy(update={"cases": twice}))
+    unused = (*cases(ras="training"), *cases(ras="unused"))
+    assert loaded(tiny_spec.model_copy(update={"cases": unused}))[0].classes.ids == (0, 2, 5)

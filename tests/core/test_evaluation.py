@@ -16,6 +16,7 @@ from napari_medcontext.core.evaluation import (
     pair_by_name,
     scores_to_text,
     summarise,
+    unpredicted,
     write_scores,
 )
 from napari_medcontext.core.io import read_volume, write_volume
@@ -187,6 +188,9 @@ def test_folders_are_paired_by_name_whatever_the_compression(tmp_path, predictio
     pairs, left_over = pair_by_name(sorted(predictions.iterdir()), sorted(labels.iterdir()))
     assert len(pairs) == 2
     assert left_over == [predictions / "extra.nii"]
+    assert unpredicted(predictions, labels) == []
+    (predictions / "case_1.nii.gz").unlink()
+    assert unpredicted(predictions, labels) == ["case_1"]
 
 
 def test_names_given_for_folders_stand_in_the_scores(tmp_path, reference):

@@ -184,3 +184,10 @@ def test_folder_lists_nifti_files_only(tmp_path):
     assert [path.name for path in list_nifti(tmp_path)] == ["a.NII.GZ", "b.nii"]
     assert nifti_stem(tmp_path / "a.NII.GZ") == "a"
     assert nifti_stem(tmp_path / "x.1.nii.gz") == "x.1"
+
+
+def test_file_of_another_name_is_refused_and_named(oblique, tmp_path):
+    path = write_volume(tmp_path / "scan.nii", oblique).rename(tmp_path / "scan.mgz")
+    for read in (read_volume, read_geometry):
+        with pytest.raises(ScanError, match=r"scan\.mgz is not a NIfTI file by its name"):
+            read(path)

@@ -1,9 +1,17 @@
+import shutil
+import threading
+
 import numpy as np
 import pytest
 
 from napari_medcontext.core.config import Case, RunSpec
 from napari_medcontext.core.errors import RunError
-from napari_medcontext.core.events import PredictionProgress, PredictionSaved, RunFinished
+from napari_medcontext.core.events import (
+    PredictionProgress,
+    PredictionSaved,
+    Preparing,
+    RunFinished,
+)
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.jobs import (
@@ -11,7 +19,6 @@ from napari_medcontext.core.jobs import (
     PredictSpec,
     execute,
     probability_path,
-    refuse_duplicates,
 )
 from napari_medcontext.core.journal import JournalReader
 from napari_medcontext.core.run import RunFolder
@@ -69,6 +76,19 @@ def test_folder_in_use_is_refused_and_left_alone(finished_run):
     assert (finished_run.path / "events.jsonl").read_bytes() == before
 
 
+def test_heartbeat_that_cannot_be_read_for_a_moment_is_asked_for_again(tmp_path):
+    folder = WorkFolder(tmp_path)
+    with folder.claimed():
+        beat = tmp_path / "heartbeat.json"
+        whole = beat.read_text()
+        beat.write_text(whole[:9])
+        mended = threading.Timer(0.03, beat.write_text, [whole])
+        mended.start()
+        assert folder.is_alive()
+        mended.join()
+    assert not folder.is_alive()
+
+
 def test_prediction_writes_labels_and_probabilities_on_the_scans_grid(
     tmp_path, finished_run, cases
 ):
@@ -99,7 +119,24 @@ def test_stopped_prediction_says_how_far_it_came(tmp_path, finished_run, cases):
     assert (last.reason, last.step) == ("stopped", 0)
 
 
-def test_two_scans_of_one_name_are_refused(cases):
-    (case,) = cases(ras="training")
-    with pytest.raises(RunError, match="called ras"):
-        refuse_duplicates([case, case])
+def test_prediction_never_overwrites_a_scan(tmp_path, finished_run, study, cases):
+    scans = shutil.copytree(study / "images", tmp_path / "out")
+    (tmp_path / "link").symlink_to(scans)
+    case = Case(name="ras", image=tmp_path / "link" / "ras.nii.gz")
+    before = case.image.read_bytes()
+    *_, last = execute(prediction(tmp_path, finished_run, (*cases(lps="unused"), case)).path)
+    assert last.reason == "failed"
+    assert "would overwrite the scan" in last.message
+    assert case.image.read_bytes() == before
+
+
+def test_training_stopped_while_preparing_ends_before_it_learns(tmp_path, tiny_spec):
+    run = RunFolder(tmp_path / "run").create(tiny_spec)
+    events = []
+    for event in execute(run.path):
+        events.append(event)
+        if len(events) == 2:
+            run.send("stop")
+    assert events[-1] == RunFinished("stopped", 0, "Stopped while preparing.")
+    assert sum(isinstance(event, Preparing) for event in events) == len(events) - 1 == 2
+    assert run.newest_state() is None

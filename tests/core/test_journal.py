@@ -128,3 +128,26 @@ def test_old_previews_are_dropped_and_left_out_of_reading(tmp_path, writer):
     own = [path.name for path in (tmp_path / "previews").glob("0*")]
     assert {name[:6] for name in own} == {"000004", "000005"}
     assert np.array_equal(back[-1].student, preview(5).student)
+
+
+def test_previews_of_an_earlier_attempt_are_dropped_too(tmp_path, writer):
+    for step in (8, 9):
+        writer.write(preview(step))
+    writer.close()
+    second = JournalWriter(tmp_path)
+    for step in (9, 10):
+        second.write(preview(step))
+    second.close()
+    own = {path.name[:6] for path in (tmp_path / "previews").glob("0*")}
+    assert own == {"000009", "000010"}
+    assert np.load(tmp_path / "previews" / "000009-student.npy").shape == (2, 3, 4)
+
+
+def test_old_preview_that_cannot_be_removed_ends_nothing(tmp_path, writer):
+    for step in (1, 2):
+        writer.write(preview(step))
+    file = tmp_path / "previews" / "000001-student.npy"
+    file.unlink()
+    (file / "in the way").mkdir(parents=True)
+    writer.write(preview(3))
+    assert [event.step for event in JournalReader(tmp_path).read()] == [2, 3]

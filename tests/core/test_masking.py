@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medcontext.core.masking import MaskToken, choose_axis, draw_tubes
+from napari_medcontext.core.errors import SettingsError
+from napari_medcontext.core.masking import MaskToken, check_block_size, choose_axis, draw_tubes
 
 
 def tubes(seed=0, shape=(32, 48, 24), ratio=0.4, block_size=8, axis=2):
@@ -90,3 +91,12 @@ def test_token_learns_and_hidden_voxels_get_no_gradient():
     hidden = mask.expand_as(image)
     assert (image.grad[hidden] == 0).all()
     assert (image.grad[~hidden] == 1).all()
+
+
+def test_block_that_hides_a_whole_patch_is_refused_and_the_largest_that_works_is_named():
+    with pytest.raises(SettingsError, match=r"48 voxels .*\(32, 48, 24\).* to 47 or less"):
+        check_block_size(48, (32, 48, 24), 2)
+    check_block_size(47, (32, 48, 24), 2)
+    assert not tubes(block_size=47).all()
+    with pytest.raises(SettingsError, match=r"along y.* to 31 or less"):
+        check_block_size(47, (32, 48, 24), 1)

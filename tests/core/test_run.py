@@ -1,4 +1,7 @@
 import csv
+import shutil
+import threading
+import time
 
 import pytest
 import torch
@@ -68,8 +71,8 @@ def test_best_weights_are_preferred_and_do_not_count_as_a_state(run):
     save(run, 2, 5.0, rest=None)
     assert names(run) == ["best-000002", "step-000003"]
     assert run.last_step() == 3
-    tensors, facts, path = run.load_weights("student")
-    assert tensors["w"][0, 0] == 5.0
+    weights, facts, path = run.load_weights("student")
+    assert weights["student"]["w"][0, 0] == 5.0
     assert facts == FACTS
     assert path == run.best_state()
 
@@ -169,3 +172,53 @@ def test_empty_log_left_by_a_kill_can_be_gone_on_with(run):
     lines = (run.path / "log.csv").read_text().splitlines()
     assert lines[0] == ",".join(LOG_COLUMNS)
     assert lines[1].startswith("4,")
+
+
+def test_state_saved_again_takes_the_place_of_the_first(run):
+    save(run, 3)
+    save(run, 3, 2.0)
+    assert names(run) == ["step-000003"]
+    assert run.load_state()[1]["student"]["w"][0, 0] == 2.0
+
+
+def test_best_weights_of_steps_to_be_done_again_are_forgotten(run):
+    save(run, 3)
+    shutil.copytree(save(run, 2, rest=None), run.path / "states" / "best-000007")
+    run.drop_best_after(4)
+    assert names(run) == ["best-000002", "step-000003"]
+
+
+def test_student_and_teacher_are_of_one_state_while_a_training_saves(run):
+    save(run, 1)
+    done = threading.Event()
+
+    def keep_saving():
+        for step in range(2, 150):
+            save(run, step, float(step))
+            time.sleep(0.003)
+        done.set()
+
+    training = threading.Thread(target=keep_saving)
+    training.start()
+    reads = 0
+    while not done.is_set():
+        weights, _, path = run.load_weights("student", "teacher")
+        values = {float(tensors["w"][0, 0]) for tensors in weights.values()}
+        assert values == {float(path.name.removeprefix("step-"))}
+        reads += 1
+    training.join()
+    assert reads > 1
+
+
+def test_rows_that_could_not_be_logged_follow_with_the_next(run):
+    log = run.path / "log.csv"
+    run.append_log({"step": 1})
+    log.rename(run.path / "moved")
+    log.mkdir()
+    run.append_log({"step": 2})
+    run.append_log({"step": 3})
+    log.rmdir()
+    (run.path / "moved").rename(log)
+    run.append_log({"step": 4})
+    with log.open(newline="") as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [1, 2, 3, 4]

@@ -1,9 +1,10 @@
 import csv
+import shutil
 
 import pytest
 import torch
 
-from napari_medcontext.core.errors import SettingsError
+from napari_medcontext.core.errors import SettingsError, TrainingError
 from napari_medcontext.core.events import (
     CheckpointSaved,
     Paused,
@@ -132,3 +133,52 @@ def test_device_that_is_not_there_is_refused(tiny_config, dataset):
     config = tiny_config.updated({"device": {"device": "cuda"}})
     with pytest.raises(SettingsError, match="cuda"):
         next(train(config, dataset))
+
+
+def test_mask_block_as_large_as_the_patch_is_refused_unless_nothing_is_masked(tiny_config, dataset):
+    config = tiny_config.updated({"masking": {"block_size": 32}, "training": {"steps": 1}})
+    with pytest.raises(SettingsError, match="to 31 or less"):
+        next(train(config, dataset))
+    supervised = config.updated({"objective": {"method": "supervised"}})
+    assert list(train(supervised, dataset))[-1].reason == "completed"
+
+
+def test_stop_during_a_pause_does_no_further_step(tiny_config, dataset, run):
+    events = []
+    paused = lambda: bool(of(StepFinished, events))  # noqa: E731
+    stopped = lambda: bool(of(Paused, events))  # noqa: E731
+    for event in train(tiny_config, dataset, run=run, should_pause=paused, should_stop=stopped):
+        events.append(event)  # noqa: PERF402 - the questions look at the list meanwhile
+    assert len(of(StepFinished, events)) == 1
+    assert of(Resumed, events) == []
+    assert (events[-1].reason, events[-1].step) == ("stopped", 1)
+    # Saved after the first step already, and so not again for the pause.
+    assert of(CheckpointSaved, events) == [CheckpointSaved(1)]
+
+
+def test_each_new_best_is_saved_with_a_state_to_go_on_from(tiny_config, dataset, run):
+    config = tiny_config.updated({"training": {"validate_every": 1}})
+    for event in train(config, dataset, run=run):
+        if isinstance(event, StepFinished) and run.best_state() is not None:
+            assert run.last_step() >= int(run.best_state().name.removeprefix("best-"))
+
+
+def test_resumed_run_whose_best_weights_are_gone_keeps_its_next_best(tiny_config, dataset, run):
+    events = []
+    for event in train(tiny_config, dataset, run=run, should_stop=after(2, events)):
+        events.append(event)  # noqa: PERF402 - the question looks at the list meanwhile
+    step, weights, rest = run.load_state()
+    rest = {**rest, "best_mean_dsc": 1.0, "best_step": 2}
+    shutil.rmtree(run.newest_state())
+    run.save_state(step, weights, {"napari_medcontext": "0"}, rest)
+    (validation,) = of(ValidationFinished, train(tiny_config, dataset, run=run))
+    assert validation.best
+    assert run.best_state().name == "best-000004"
+
+
+def test_loss_that_is_no_number_ends_the_training_with_what_to_lower(tiny_config, dataset, run):
+    config = tiny_config.updated(
+        {"training": {"learning_rate": 1e30, "warmup_steps": 0, "gradient_clip": 0}}
+    )
+    with pytest.raises(TrainingError, match=r"Lower the learning rate.*is kept"):
+        list(train(config, dataset, run=run))
