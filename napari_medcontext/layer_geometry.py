@@ -49,6 +49,12 @@ class ScanMetadata(TypedDict):
     """For a prediction: the name of its image layer."""
     prediction_name: NotRequired[str]
     """For a prediction: the name that it was first given."""
+    prediction_run: NotRequired[str | None]
+    """For a prediction: the folder of the run that it was made with."""
+    fingerprint: NotRequired[int]
+    """For a prediction: a checksum of its voxels as they were predicted."""
+    preview_of: NotRequired[str]
+    """For a layer that was kept from the preview: the name of the scan."""
 
 
 def scan_metadata(layer: Layer) -> ScanMetadata | None:
@@ -148,8 +154,20 @@ def source_of(layer: Layer, layers: Iterable[Layer] = ()) -> ScanMetadata | None
         and scan_metadata(other) is not None
         and grid_distance(_shown_grid(other), grid) < UNMOVED_TOLERANCE
     ]
-    found.sort(key=lambda other: (not layer.name.startswith(other.name), isinstance(other, Labels)))
+    found.sort(
+        key=lambda other: (
+            not layer.name.startswith(other.name),
+            is_made(other),
+            isinstance(other, Labels),
+        )
+    )
     return scan_metadata(found[0]) if found else None
+
+
+def is_made(layer: Layer) -> bool:
+    """Say whether this plugin made a layer from a scan: a prediction, or part of a preview."""
+    noted = scan_metadata(layer)
+    return noted is not None and not {"prediction_of", "preview_of"}.isdisjoint(noted)
 
 
 def layer_grid(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:

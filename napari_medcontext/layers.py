@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,7 +30,7 @@ from napari_medcontext.layer_geometry import (
     source_of,
     world_matrix,
 )
-from napari_medcontext.pairing import pair_layers
+from napari_medcontext.pairing import pair_layers, scan_layers
 
 __all__ = [
     "add_prediction",
@@ -40,6 +42,7 @@ __all__ = [
     "layer_grid",
     "layer_to_volume",
     "pair_layers",
+    "scan_layers",
     "to_source_orientation",
 ]
 
@@ -141,11 +144,13 @@ def add_prediction(
     image_layer: Image,
     name: str,
     probabilities: Mapping[str, Array] | None = None,
+    run: Path | None = None,
 ) -> Labels:
     """Show a prediction on the image that it was made from.
 
-    An earlier prediction of that name and image is renewed in place, so that layers do not
-    pile up; the user's own layers, renamed predictions and locked ones stay as they are.
+    An earlier prediction of that name, image and run is renewed in place, so that layers do
+    not pile up; the user's own layers stay as they are, and so do predictions that were
+    corrected, renamed or locked.
 
     Parameters
     ----------
@@ -160,6 +165,8 @@ def add_prediction(
     probabilities
         Class name to that class's probability, 0 to 1, axes as in ``volume``; they become
         hidden image layers.
+    run
+        The folder of the run that predicted: two runs of one name are two.
 
     Raises
     ------
@@ -168,7 +175,11 @@ def add_prediction(
     """
     predicted = _on_layer_axes(volume, image_layer, list(viewer.layers))
     noted = _noted_of(image_layer, list(viewer.layers))
-    noted |= {"class_names": dict(volume.class_names), "prediction_of": image_layer.name}
+    noted |= {
+        "class_names": dict(volume.class_names),
+        "prediction_of": image_layer.name,
+        "prediction_run": None if run is None else str(run),
+    }
     for class_name, array in (probabilities or {}).items():
         turned = volume.with_array(np.asarray(array, np.float32)).reoriented(predicted.orientation)
         attributes = _probability_attributes(class_name, volume.class_names)
@@ -180,9 +191,13 @@ def add_prediction(
 
 
 def add_volumes(
-    viewer: ViewerModel, images: Iterable[Volume], labels: Iterable[Volume], seen: Container[str]
+    viewer: ViewerModel,
+    images: Iterable[Volume],
+    labels: Iterable[Volume],
+    seen: Container[str],
+    preview_of: str,
 ) -> None:
-    """Show volumes as new layers, images below labels.
+    """Show the volumes of a preview as new layers, images below labels.
 
     Parameters
     ----------
@@ -192,11 +207,14 @@ def add_volumes(
         The volumes, lowest first; each layer gets its volume's name.
     seen
         The names of those that are switched on.
+    preview_of
+        The name of the scan; it marks the layers as no scans and no references of their own.
     """
     data = [image_layer_data(volume) for volume in images]
     data += [labels_layer_data(volume) for volume in labels]
     for layer in [Layer.create(*layer_data) for layer_data in data]:
         layer.visible = layer.name in seen
+        layer.metadata[METADATA_KEY]["preview_of"] = preview_of
         viewer.add_layer(layer)
 
 
@@ -280,7 +298,7 @@ def _renew_or_add(
     data: Array,
     attributes: dict[str, Any],
 ) -> _LayerType:
-    noted = ScanMetadata(**noted, prediction_name=name)
+    noted = ScanMetadata(**noted, prediction_name=name, fingerprint=_fingerprint(data))
     place = placement(image_layer)
     for layer in viewer.layers:
         if isinstance(layer, layer_type) and _is_earlier(layer, noted, data.shape):
@@ -303,7 +321,16 @@ def _is_earlier(layer: Layer, wanted: ScanMetadata, shape: tuple[int, ...]) -> b
     noted = scan_metadata(layer)
     if noted is None or getattr(layer, "locked", False) or layer.data.shape != shape:
         return False
-    same = all(noted.get(key) == wanted[key] for key in ("prediction_of", "prediction_name"))
+    keys = ("prediction_of", "prediction_name", "prediction_run")
     own_name = re.escape(wanted["prediction_name"])
     # napari numbers a name that another layer bears already.
-    return same and re.fullmatch(rf"{own_name}( \[\d+\])?", layer.name) is not None
+    return (
+        all(noted.get(key) == wanted.get(key) for key in keys)
+        and re.fullmatch(rf"{own_name}( \[\d+\])?", layer.name) is not None
+        and noted.get("fingerprint") == _fingerprint(layer.data)
+    )
+
+
+def _fingerprint(data: Array) -> int:
+    """Return a checksum of voxels, by which a stroke of the user's brush is noticed."""
+    return zlib.crc32(np.ascontiguousarray(data))

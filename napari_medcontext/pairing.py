@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from napari.layers import Image, Labels, Layer
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_geometry import layer_grid, lie_on_each_other, scan_metadata
+from napari_medcontext.layer_geometry import is_made, layer_grid, lie_on_each_other
 
 LABEL_WORDS = frozenset(
     {"label", "labels", "labelstr", "labelsts", "seg", "segs", "segmentation", "segmentations"}
@@ -32,6 +32,14 @@ def name_words(name: str) -> list[str]:
     return re.findall(r"[a-z]+\d+[a-z]+|[a-z]+|\d+", name.lower())
 
 
+def scan_layers(layers: Iterable[Layer]) -> list[Image]:
+    """Return the images that are scans of the user's own, to train on or to predict.
+
+    The probabilities of a prediction and the images that were kept from a preview are none.
+    """
+    return [layer for layer in layers if isinstance(layer, Image) and not is_made(layer)]
+
+
 def pair_layers(
     images: Sequence[Image], labels: Sequence[Labels]
 ) -> list[tuple[Image, Labels | None]]:
@@ -39,7 +47,8 @@ def pair_layers(
 
     Words such as "image", "labels" or "seg" do not count, and names whose numbers contradict
     each other never fit. Labels whose name says nothing are taken only where a single image
-    and they alone are left on their grid. Predictions are no reference, and stay out.
+    and they alone are left on their grid. What was predicted or kept from a preview is no
+    reference and no scan to learn from, and stays out.
 
     Returns
     -------
@@ -48,7 +57,7 @@ def pair_layers(
     """
     everything: list[Layer] = [*images, *labels]
     image_grids = [_grid(image, everything) for image in images]
-    label_grids = [None if _is_prediction(layer) else _grid(layer, everything) for layer in labels]
+    label_grids = [_grid(layer, everything) for layer in labels]
     fitting = {
         (i, j)
         for i, image in enumerate(image_grids)
@@ -90,12 +99,10 @@ def _telling_words(name: str) -> Counter[str]:
     return Counter(word for word in words if word not in LABEL_WORDS | _IMAGE_WORDS)
 
 
-def _is_prediction(layer: Layer) -> bool:
-    noted = scan_metadata(layer)
-    return noted is not None and "prediction_of" in noted
-
-
 def _grid(layer: Layer, layers: Sequence[Layer]) -> Volume | None:
+    """Return where a layer lies, if it may be paired at all."""
+    if is_made(layer):
+        return None
     try:
         return layer_grid(layer, layers)
     except ScanError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layers import (
     add_prediction,
+    add_volumes,
     image_layer_data,
     labels_layer_data,
     layer_to_volume,
     pair_layers,
+    scan_layers,
     to_source_orientation,
 )
 
@@ -294,6 +298,31 @@ def test_prediction_that_the_user_renamed_or_locked_is_kept(keep):
     assert first.data.max() == 2
 
 
+def test_prediction_that_the_user_corrected_is_kept_and_the_next_one_renewed():
+    volume = scan()
+    image, viewer = image_layer(volume), ViewerModel()
+    viewer.add_layer(image)
+    corrected = add_prediction(viewer, predicted_on(volume), image, "student")
+    corrected.data_setitem(tuple(np.array([0]) for _ in range(3)), 1)
+    second = add_prediction(viewer, predicted_on(volume, 1), image, "student")
+    assert second is not corrected
+    assert (corrected.data[0, 0, 0], corrected.data.max(), second.data.max()) == (1, 2, 1)
+    assert add_prediction(viewer, predicted_on(volume), image, "student") is second
+    assert second.data.max() == 2
+
+
+def test_predictions_of_two_runs_of_one_name_do_not_replace_each_other():
+    volume = scan()
+    image, viewer = image_layer(volume), ViewerModel()
+    viewer.add_layer(image)
+    first, second, again = (
+        add_prediction(viewer, predicted_on(volume), image, "run-1", run=Path(folder, "run-1"))
+        for folder in ("monday", "tuesday", "monday")
+    )
+    assert again is first
+    assert second is not first
+
+
 def test_prediction_of_an_image_moved_meanwhile_follows_the_image():
     volume = scan()
     image, viewer = image_layer(volume), ViewerModel()
@@ -380,6 +409,22 @@ def test_labels_on_other_voxels_and_predictions_are_not_paired():
     elsewhere = labels_layer(predicted_on(scan(AFFINES["thick slices"])))
     elsewhere.name = "scan 1 organs"
     assert pair_layers([image], [prediction, elsewhere]) == [(image, None)]
+
+
+def test_what_was_predicted_or_kept_from_a_preview_is_no_scan_and_no_reference():
+    volume, viewer = scan(), ViewerModel()
+    image = viewer.add_layer(image_layer(volume))
+    maps = {"blood": np.zeros(SHAPE)}
+    add_prediction(viewer, predicted_on(volume), image, "scan 1 student", maps)
+    kept = [Volume(volume.array, volume.affine, name) for name in ("preview: image", "masked")]
+    ids = predicted_on(volume)
+    labels = [Volume(ids.array, ids.affine, name) for name in ("preview: reference", "teacher")]
+    add_volumes(viewer, kept, labels, seen=(), preview_of="scan 1")
+    images = [layer for layer in viewer.layers if isinstance(layer, Image)]
+    drawn = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    assert (len(images), len(drawn)) == (4, 3)
+    assert scan_layers(viewer.layers) == [image]
+    assert pair_layers(images, drawn) == [(layer, None) for layer in images]
 
 
 def test_labels_drawn_by_the_user_are_paired_with_their_scan():

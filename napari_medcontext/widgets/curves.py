@@ -77,6 +77,9 @@ class Curves(QWidget):
             self._lines[name] = plot.plot(pen=pg.mkPen(colour, width=2), name=title, **symbol)
             self._points[name] = ([], [])
         steps, values = self._points[name]
+        if steps and step <= steps[-1]:
+            # The log that the curve was begun with told it already.
+            return
         steps.append(step)
         values.append(value)
         if not self._pace.isActive():

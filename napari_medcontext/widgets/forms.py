@@ -8,31 +8,29 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QSpinBox,
     QWidget,
 )
+
+from napari_medcontext.widgets.parts import ChoiceBox, DecimalBox, WholeBox
 
 LARGEST = 1_000_000
 LABEL_WIDTH = 150
 """Pixels, the same in every form, so that forms under each other line up."""
 
 
-class NumberBox(QDoubleSpinBox):
+class NumberBox(DecimalBox):
     """A number of any size: shows 0.996, 1e-4 and 3e-05 exactly, and steps by its own size."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setDecimals(12)
-        self.setStepType(QDoubleSpinBox.AdaptiveDecimalStepType)
+        self.setStepType(DecimalBox.AdaptiveDecimalStepType)
         self.setKeyboardTracking(False)
 
     def textFromValue(self, value: float) -> str:  # Qt's own name
@@ -54,10 +52,6 @@ class NumberBox(QDoubleSpinBox):
         inside = self.minimum() <= number <= self.maximum()
         state = QValidator.State.Acceptable if inside else QValidator.State.Intermediate
         return state, text, position
-
-    def wheelEvent(self, event: QWheelEvent) -> None:  # Qt's own name
-        """Scrolling the dock must not change a number under the pointer."""
-        event.ignore()
 
 
 class Editor:
@@ -138,7 +132,7 @@ def make_editor(field: FieldInfo, changed: Callable[[], None]) -> Editor:
 
 
 def _choice(options: tuple[str, ...], changed: Callable[[], None]) -> Editor:
-    box = QComboBox()
+    box = ChoiceBox()
     box.addItems([str(option) for option in options])
     box.currentTextChanged.connect(lambda _: changed())
     return Editor(box, box.currentText, lambda value: box.setCurrentText(str(value)))
@@ -151,10 +145,10 @@ def _switch(changed: Callable[[], None]) -> Editor:
 
 
 def _whole(low: float, high: float, unit: str, changed: Callable[[], None]) -> Editor:
-    box = QSpinBox()
+    box = WholeBox()
     box.setRange(int(low), int(high))
     box.setSuffix(unit)
-    box.setStepType(QSpinBox.AdaptiveDecimalStepType)
+    box.setStepType(WholeBox.AdaptiveDecimalStepType)
     box.setKeyboardTracking(False)
     box.valueChanged.connect(lambda _: changed())
     return Editor(box, box.value, box.setValue)

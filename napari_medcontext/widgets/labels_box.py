@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QComboBox, QSizePolicy
+from qtpy.QtWidgets import QSizePolicy
+
+from napari_medcontext.widgets.parts import ChoiceBox
 
 
-class LabelsBox(QComboBox):
+class LabelsBox(ChoiceBox):
     """A choice among Labels layers that holds on to the layer itself.
 
     It follows the layer list: a renamed or moved layer stays chosen, and a removed one is

@@ -106,6 +106,13 @@ class PanelViewer(QWidget):
         self._pending = tuple(contents)
         self._schedule()
 
+    def take_labels_away(self) -> None:
+        """Show the image alone in every panel, where there is one."""
+        newest = self._pending or self._current
+        if newest:
+            image, affine = newest[0].image, newest[0].affine
+            self.show_panels([Panel(title, image, None, affine) for title in self._titles])
+
     @property
     def shown_image(self) -> Array | None:
         """The first panel's image, shape ``(x, y, z)``, as last given; None before that."""

@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
+    QSpinBox,
     QWidget,
 )
+
+
+class _Unscrolled:
+    """Scrolling the dock must not change a value that passes under the pointer."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # Qt's own name
+        """Leave the wheel to the dock."""
+        event.ignore()
+
+
+class ChoiceBox(_Unscrolled, QComboBox):
+    """A list to choose from, deaf to the mouse wheel."""
+
+
+class WholeBox(_Unscrolled, QSpinBox):
+    """A whole number, deaf to the mouse wheel."""
+
+
+class DecimalBox(_Unscrolled, QDoubleSpinBox):
+    """A number, deaf to the mouse wheel."""
 
 
 def button(name: str, text: str, tip: str, action: Callable[[], object]) -> QPushButton:
@@ -27,9 +51,9 @@ def button(name: str, text: str, tip: str, action: Callable[[], object]) -> QPus
     return made
 
 
-def choices(name: str, tip: str, options: Sequence[tuple[str, Any]]) -> QComboBox:
+def choices(name: str, tip: str, options: Sequence[tuple[str, Any]]) -> ChoiceBox:
     """Return a list to choose from; each option is its text and its data."""
-    box = QComboBox()
+    box = ChoiceBox()
     box.setObjectName(name)
     box.setToolTip(tip)
     for text, data in options:
@@ -45,16 +69,23 @@ def tick_box(name: str, text: str, tip: str) -> QCheckBox:
     return box
 
 
-def folder_chooser(dock: str, tip: str) -> tuple[QLineEdit, QPushButton]:
-    """Return a line for a run's folder, and a button that asks for it."""
+def folder_chooser(
+    dock: str, tip: str, named: Callable[[Path], Path] = Path
+) -> tuple[QLineEdit, QPushButton]:
+    """Return a line for a run's folder, and a button that asks for it.
+
+    ``named`` says which folder is meant by the one that was chosen.
+    """
     line = QLineEdit()
     line.setObjectName(f"{dock}_run")
     line.setToolTip(tip)
 
     def browse() -> None:
-        chosen = QFileDialog.getExistingDirectory(line, "Run folder", line.text())
+        named_now = Path(line.text()).expanduser()
+        start = next((path for path in (named_now, *named_now.parents) if path.is_dir()), "")
+        chosen = QFileDialog.getExistingDirectory(line, "Run folder", str(start))
         if chosen:
-            line.setText(chosen)
+            line.setText(str(named(Path(chosen))))
 
     return line, button(f"{dock}_browse", "…", "Choose the run's folder.", browse)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
-from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error
 from napari.viewer import Viewer
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -23,16 +20,22 @@ from qtpy.QtWidgets import (
 )
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
-from napari_medcontext.core.io import read_volume
-from napari_medcontext.core.jobs import PredictFolder, PredictSpec, probability_path
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.layers import add_prediction, layer_to_volume
-from napari_medcontext.runners import ProcessRunner
-from napari_medcontext.snapshots import Scan, planned_cases, writer
+from napari_medcontext.layers import layer_to_volume, scan_layers
+from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row, tick_box
+from napari_medcontext.widgets.prediction import Prediction
 from napari_medcontext.widgets.session import real_viewer, session_of
-from napari_medcontext.widgets.work import Work
+
+TICKS = """
+QListWidget::indicator {
+    width: 14px; height: 14px; border: 1px solid #8f979e; border-radius: 2px;
+}
+QListWidget::indicator:checked {
+    background: #1f74c4; border-color: #1f74c4; image: url("theme_dark:/check.svg");
+}
+"""
+"""The theme's own boxes cannot be told from their dark ground while they are unticked."""
 
 
 class PredictDock(QWidget):
@@ -54,19 +57,17 @@ class PredictDock(QWidget):
         self.setObjectName("predict")
         self._viewer = viewer
         self._session = session_of(viewer)
-        self._work: Work | None = None
-        self._targets: dict[str, Image] = {}
-        self._folder: Path | None = None
-        self._dropped: list[str] = []
         self._build()
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             emitter.connect(self._follow_layers)
         viewer.layers.events.renamed.connect(self._follow_layers)
-        self._session.run_changed.connect(lambda run: self.run_path.setText(str(run.path)))
+        self._session.run_changed.connect(self._follow_run)
         if self._session.run is not None:
-            self.run_path.setText(str(self._session.run.path))
+            self._follow_run(self._session.run)
         self._follow_layers()
         self._show_state()
+        if (under_way := self._session.prediction) is not None and under_way.is_running:
+            self._follow(under_way)
 
     def predict(self) -> None:
         """Predict the ticked scans with the named run."""
@@ -78,14 +79,24 @@ class PredictDock(QWidget):
                 raise ScanError("No scan is ticked. Tick the scans to predict.")
             layers = list(self._viewer.layers)
             scans = [Scan(layer_to_volume(image, layers), role="unused") for image in images]
-            self._start(run, images, scans)
+            prediction = Prediction(
+                self._viewer,
+                run,
+                images,
+                scans,
+                self.weights.currentText(),
+                self.probabilities.isChecked(),
+            )
         except MedContextError as error:
             self._tell_error(str(error))
+            return
+        self._session.predict(prediction)
+        self._follow(prediction)
 
     def cancel(self) -> None:
         """Stop; scans predicted so far are kept."""
-        if self._work is not None:
-            self._work.runner.stop()
+        if self._session.prediction is not None:
+            self._session.prediction.stop()
 
     def ticked(self) -> list[Image]:
         """Return the image layers that are ticked."""
@@ -106,6 +117,7 @@ class PredictDock(QWidget):
         self.scans = QListWidget()
         self.scans.setObjectName("predict_scans")
         self.scans.setToolTip("The scans to predict.")
+        self.scans.setStyleSheet(TICKS)
         self.weights = choices(
             "predict_weights",
             "Whose weights: the student's, the teacher's, or both's mean.",
@@ -141,90 +153,40 @@ class PredictDock(QWidget):
         layout.addStretch()
 
     def _follow_layers(self, event: Any = None) -> None:
+        if not isalive(self):
+            return
         ticked = {id(image) for image in self.ticked()}
         self.scans.clear()
-        for layer in self._viewer.layers:
-            if isinstance(layer, Image) and layer.ndim == 3:
+        for layer in scan_layers(self._viewer.layers):
+            if layer.ndim == 3:
                 item = QListWidgetItem(layer.name)
                 item.setData(Qt.UserRole, layer)
                 item.setCheckState(Qt.Checked if id(layer) in ticked else Qt.Unchecked)
                 self.scans.addItem(item)
 
-    def _start(self, run: RunFolder, images: list[Image], scans: list[Scan]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="medcontext-predict-"))
-        cases = tuple(
-            case.model_copy(update={"name": f"{index:02d}"})
-            for index, case in enumerate(planned_cases(scans, self._folder / "scans"))
-        )
-        self._targets = {case.name: image for case, image in zip(cases, images, strict=True)}
-        spec = PredictSpec(
-            run=run.path,
-            scans=cases,
-            out=self._folder / "predictions",
-            weights=self.weights.currentText(),
-            probabilities=self.probabilities.isChecked(),
-        )
-        folder = PredictFolder(self._folder)
-        write_scans = writer(scans, cases)
-
-        def prepare() -> None:
-            write_scans()
-            folder.create(spec)
-
-        self._run_name = run.name
-        self._started, self._dropped = time.monotonic(), []
-        self._work = Work(ProcessRunner(folder), prepare, f"Predicting with {run.name}")
-        self._work.event_received.connect(self._receive)
-        self._work.start()
+    def _follow(self, prediction: Prediction) -> None:
+        prediction.progressed.connect(self._show_progress)
+        prediction.ended.connect(self._end)
         self.message.setText("Starting…")
         self._show_state()
 
-    def _receive(self, event: Event) -> None:
-        match event:
-            case PredictionProgress(name=name, done=done, total=total, fraction=fraction):
-                self.progress.setRange(0, total * 100)
-                self.progress.setValue(int((done + fraction) * 100))
-                if self._work is not None:
-                    self._work.show_progress(done + fraction, total)
-                self.message.setText(f"Predicting {self._targets[name].name}…")
-            case PredictionSaved():
-                self._show(event)
-            case RunFinished():
-                self._end(event)
+    def _follow_run(self, run: RunFolder) -> None:
+        self.run_path.setText(str(run.path))
 
-    def _show(self, event: PredictionSaved) -> None:
-        image = self._targets[event.name]
-        if image not in self._viewer.layers:
-            self._dropped.append(image.name)
-            return
-        labels = read_volume(event.labels)
-        maps = (
-            {
-                name: read_volume(probability_path(event.labels, class_id)).array
-                for class_id, name in labels.class_names.items()
-            }
-            if event.probabilities
-            else None
-        )
-        name = f"{image.name} · {self._run_name} {self.weights.currentText()}"
-        add_prediction(self._viewer, labels, image, name, maps)
+    def _show_progress(self, name: str, done: float, total: int) -> None:
+        self.progress.setRange(0, total * 100)
+        self.progress.setValue(int(done * 100))
+        self.message.setText(f"Predicting {name}…")
 
-    def _end(self, event: RunFinished) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        if event.reason == "failed":
-            self._tell_error(event.message)
-        else:
-            seconds = time.monotonic() - self._started
-            gone = [f"“{name}” was removed; its prediction is dropped." for name in self._dropped]
-            self.message.setText(" ".join([f"{event.message} ({seconds:.0f} s)", *gone]))
-            show_info(event.message)
+    def _end(self, message: str, failed: bool) -> None:
+        self.message.setText(f"⚠ {message}" if failed else message)
         self.progress.setValue(self.progress.maximum())
         self._show_state()
         self.finished.emit()
 
     def _show_state(self) -> None:
-        running = self._work is not None and self._work.is_running
+        under_way = self._session.prediction
+        running = under_way is not None and under_way.is_running
         self.predict_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
 

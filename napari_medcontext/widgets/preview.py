@@ -67,6 +67,7 @@ class PreviewDock(QWidget):
         self._clock.timeout.connect(self._tell_age)
         session = session_of(viewer)
         session.event_received.connect(self._on_event)
+        session.run_changed.connect(self._forget)
         # A dock that opens in mid-run shows what came before it.
         for kind in (RunStarted, PreviewReady):
             if kind in session.recent:
@@ -142,6 +143,14 @@ class PreviewDock(QWidget):
         self._tell_age()
         self._clock.start()
 
+    def _forget(self, run: object) -> None:
+        """Take the old run's answers away: the next ones are another run's."""
+        self._steps, self._class_names, self._preview = 0, {}, None
+        self._clock.stop()
+        self.keep_button.setEnabled(False)
+        self.header.setText(WAITING)
+        self.panels.take_labels_away()
+
     def _same_image(self, preview: PreviewReady) -> Any:
         """Return the image that is on show where the new one equals it: it need not be drawn."""
         shown = self.panels.shown_image
@@ -190,7 +199,10 @@ def panels_of(
 
 
 def keep(viewer: Any, preview: PreviewReady, class_names: Mapping[int, str]) -> None:
-    """Add a preview to a viewer as layers, the image and the student's labels switched on."""
+    """Add a preview to a viewer as layers, the image and the student's labels switched on.
+
+    The layers are copies: painting on them changes neither the preview nor its panels.
+    """
     images = {"image": preview.image, "masked input": preview.masked}
     labels = {
         "reference": preview.reference,
@@ -201,15 +213,16 @@ def keep(viewer: Any, preview: PreviewReady, class_names: Mapping[int, str]) -> 
     add_volumes(
         viewer,
         [
-            Volume(array, preview.affine, _kept_name(preview, what))
+            Volume(array.copy(), preview.affine, _kept_name(preview, what))
             for what, array in images.items()
         ],
         [
-            Volume(array, preview.affine, _kept_name(preview, what), class_names)
+            Volume(array.copy(), preview.affine, _kept_name(preview, what), class_names)
             for what, array in labels.items()
             if array is not None
         ],
         seen={_kept_name(preview, "image"), _kept_name(preview, "student")},
+        preview_of=preview.name,
     )
 
 

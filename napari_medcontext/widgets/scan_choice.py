@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from napari.layers import Layer
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.volume import same_grid
+from napari_medcontext.core.volume import Volume, same_grid
 from napari_medcontext.layers import layer_grid, layer_to_volume
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.scan_table import ScanRow
@@ -33,7 +33,7 @@ def chosen_scans(rows: Sequence[ScanRow], layers: Sequence[Layer]) -> list[Scan]
     return [
         Scan(
             layer_to_volume(row.image, layers),
-            None if row.labels is None else layer_to_volume(row.labels, layers),
+            None if row.labels is None else _copied(layer_to_volume(row.labels, layers)),
             row.role,
         )
         for row in used
@@ -66,7 +66,15 @@ def in_use(rows: Sequence[ScanRow]) -> list[ScanRow]:
 
 def first_problem(rows: Sequence[ScanRow], layers: Sequence[Layer]) -> str:
     """Say what is wrong with the rows, as far as it shows without reading voxels."""
-    return next(filter(None, (_problem(row, layers) for row in rows)), "")
+    problem = next(filter(None, (_problem(row, layers) for row in rows)), "")
+    if not problem and sum(row.role == "preview" for row in rows) > 1:
+        return "Only one scan can be the preview; set the others to “unused”."
+    return problem
+
+
+def _copied(labels: Volume) -> Volume:
+    """Return labels as they are now: they may be painted on while they are written."""
+    return labels.with_array(labels.array.copy())
 
 
 def _problem(row: ScanRow, layers: Sequence[Layer]) -> str:

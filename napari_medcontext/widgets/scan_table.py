@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from napari.layers import Image, Labels
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_medcontext.core.config import Role
-from napari_medcontext.layers import pair_layers
+from napari_medcontext.layers import pair_layers, scan_layers
+from napari_medcontext.widgets.parts import ChoiceBox, choices
 
 ROLES: tuple[Role, ...] = get_args(Role)
 NO_LABELS = "–"
@@ -24,13 +26,16 @@ class ScanRow:
     image: Image
     labels: Labels | None
     role: Role
+    chosen: bool = False
+    """Whether the user set it so; then nothing else changes it."""
 
 
 class ScanTable(QTableWidget):
-    """A row for each image layer of the viewer, paired with labels by name and grid.
+    """A row for each scan of the viewer, paired with labels by name and grid.
 
-    Choices follow layers by identity: a layer that is renamed keeps its row, one that is
-    removed loses it, and a row whose labels are removed says so by having none.
+    What was predicted, or kept from a preview, is no scan. Choices follow layers by identity:
+    a layer that is renamed keeps its row, one that is removed loses it, and a row whose labels
+    are removed says so by having none.
     """
 
     changed = Signal()
@@ -66,21 +71,24 @@ class ScanTable(QTableWidget):
     def choose(self, image: Image, labels: Labels | None, role: Role) -> None:
         """Set one row."""
         self._rows = [
-            ScanRow(image, labels, role) if row.image is image else row for row in self._rows
+            ScanRow(image, labels, role, chosen=True) if row.image is image else row
+            for row in self._rows
         ]
         self._show()
 
     def _images(self) -> list[Image]:
-        return [layer for layer in self._layers if isinstance(layer, Image)]
+        return scan_layers(self._layers)
 
     def _labels(self) -> list[Labels]:
         return [layer for layer in self._layers if isinstance(layer, Labels)]
 
     def _follow(self, event: Any = None) -> None:
         """Keep what was chosen for layers that are still there; pair the new ones."""
+        if not isalive(self):
+            return
         images, drawn = self._images(), self._labels()
         kept = {
-            id(row.image): ScanRow(row.image, row.labels if row.labels in drawn else None, row.role)
+            id(row.image): row if row.labels in drawn else replace(row, labels=None)
             for row in self._rows
         }
         taken = {id(row.labels) for row in kept.values() if row.labels is not None}
@@ -97,7 +105,7 @@ class ScanTable(QTableWidget):
     def _waits(kept: dict[int, ScanRow], image: Image) -> bool:
         """Say whether a scan was left unused only because its labels were not loaded yet."""
         row = kept[id(image)]
-        return row.labels is None and row.role == "unused"
+        return row.labels is None and row.role == "unused" and not row.chosen
 
     def _show(self) -> None:
         # Emptied first: a replaced editor would show in the corner until it is deleted.
@@ -112,8 +120,8 @@ class ScanTable(QTableWidget):
             self.setCellWidget(index, 2, self._role_box(index, row))
         self.changed.emit()
 
-    def _labels_box(self, index: int, row: ScanRow) -> QComboBox:
-        box = _box(f"scan_{index}_labels")
+    def _labels_box(self, index: int, row: ScanRow) -> ChoiceBox:
+        box = _box(f"scan_{index}_labels", "The labels that were drawn on this scan.")
         options: list[Labels | None] = [None, *self._labels()]
         box.addItems([NO_LABELS if layer is None else layer.name for layer in options])
         box.setCurrentIndex(next(i for i, layer in enumerate(options) if layer is row.labels))
@@ -122,8 +130,8 @@ class ScanTable(QTableWidget):
         )
         return box
 
-    def _role_box(self, index: int, row: ScanRow) -> QComboBox:
-        box = _box(f"scan_{index}_role")
+    def _role_box(self, index: int, row: ScanRow) -> ChoiceBox:
+        box = _box(f"scan_{index}_role", "What this scan is used for.")
         box.addItems(ROLES)
         box.setCurrentText(row.role)
         box.currentTextChanged.connect(lambda role: self._replace(row.image, role=role))
@@ -131,15 +139,14 @@ class ScanTable(QTableWidget):
 
     def _replace(self, image: Image, **changes: Any) -> None:
         self._rows = [
-            ScanRow(**{**row.__dict__, **changes}) if row.image is image else row
+            replace(row, **changes, chosen=True) if row.image is image else row
             for row in self._rows
         ]
         self.changed.emit()
 
 
-def _box(name: str) -> QComboBox:
-    box = QComboBox()
-    box.setObjectName(name)
+def _box(name: str, tip: str) -> ChoiceBox:
+    box = choices(name, tip, [])
     box.setMinimumContentsLength(8)
-    box.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
+    box.setSizeAdjustPolicy(ChoiceBox.AdjustToMinimumContentsLengthWithIcon)
     return box

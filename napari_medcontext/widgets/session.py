@@ -1,27 +1,39 @@
-"""What the docks of one viewer share: the training under way and its events."""
+"""What the docks of one viewer share: the training and the prediction under way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_medcontext.core.events import Event, PreviewReady, RunStarted, StepFinished
+from napari_medcontext.core.events import (
+    Event,
+    Paused,
+    PreviewReady,
+    Resumed,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+)
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.runners import FolderWatcher, Runner, ThreadRunner, runner_for
 from napari_medcontext.widgets.work import Work
+
+if TYPE_CHECKING:
+    from napari_medcontext.widgets.prediction import Prediction
 
 CloseChoice = Literal["continue", "stop", "cancel"]
 
 
 class Session(QObject):
-    """The run of one viewer, for whichever docks are open.
+    """The run and the prediction of one viewer, for whichever docks are open.
 
-    The run outlives its docks, so it is held here and not by a widget.
+    Both outlive their docks, so they are held here and not by a widget.
     """
 
     event_received = Signal(object)
@@ -34,9 +46,12 @@ class Session(QObject):
         super().__init__()
         self.run: RunFolder | None = None
         self.recent: dict[type[Event], Event] = {}
-        """The newest start and preview, for docks that open in mid-run."""
+        """The newest start, step and preview, and a pause, for docks that open in mid-run."""
+        self.prediction: Prediction | None = None
+        """The prediction under way, if any."""
         self.ask_on_close: Callable[[QWidget, bool], CloseChoice] = ask_on_close
         self._work: Work | None = None
+        self._closing = False
 
     @property
     def is_training(self) -> bool:
@@ -68,30 +83,71 @@ class Session(QObject):
         if self._work is not None:
             self._work.runner.stop()
 
+    def predict(self, prediction: Prediction) -> None:
+        """Start a prediction and hold it to its end, whatever becomes of its dock."""
+        self.prediction = prediction
+        prediction.ended.connect(self._drop_prediction)
+        prediction.start()
+
     def watch_window(self, window: QObject) -> None:
         """Ask what becomes of the run when this window is closed."""
         window.installEventFilter(self)
 
     def eventFilter(self, window: QObject, event: QEvent) -> bool:  # Qt's own name
         """Stop the window's closing if the user changes their mind."""
-        if event.type() != QEvent.Type.Close or not self.is_training or self._work is None:
+        if event.type() != QEvent.Type.Close:
             return False
-        assert isinstance(window, QWidget)
-        may_continue = not isinstance(self._work.runner, ThreadRunner)
-        choice = self.ask_on_close(window, may_continue)
-        if choice == "cancel":
+        if event.spontaneous():
+            return self.is_training and self._close_by_program(window, event)
+        if self.is_training and not self._let_run_go(window):
             event.ignore()
             return True
-        self._work.ignore()
-        if choice == "stop":
-            self._work.runner.stop()
-        self._work.runner.let_go()
+        if self.prediction is not None:
+            self.prediction.let_go()
+            self._drop_prediction()
         return False
 
+    def _drop_prediction(self) -> None:
+        # It knows the viewer, which a session must not keep alive.
+        self.prediction = None
+
+    def _close_by_program(self, window: QObject, event: QEvent) -> bool:
+        """Put a close by the user aside for one of our own, so that one question is asked.
+
+        napari asks about closes by the user, after us: a no to it would come too late for a
+        run that was let go.
+        """
+        event.ignore()
+        if not self._closing:
+            self._closing = True
+            QTimer.singleShot(0, lambda: self._close(window))
+        return True
+
+    def _close(self, window: QObject) -> None:
+        self._closing = False
+        if isalive(window):
+            window.close()
+
+    def _let_run_go(self, window: QObject) -> bool:
+        """Ask what becomes of the run, and see to it; False if the window stays."""
+        assert isinstance(window, QWidget)
+        assert self._work is not None
+        assert self.run is not None
+        runner = self._work.runner
+        choice = self.ask_on_close(window, not isinstance(runner, ThreadRunner))
+        if choice == "cancel":
+            return False
+        if choice == "stop":
+            runner.stop()
+        elif self.run.command() == "pause":
+            # Nobody would be there to let it go on.
+            runner.resume()
+        self._work.let_go()
+        return True
+
     def _watch(self, run: RunFolder, runner: Runner, prepare: Callable[[], None]) -> None:
-        if self._work is not None and self._work.is_running:
-            self._work.ignore()
-            self._work.runner.let_go()
+        if self._work is not None:
+            self._work.let_go()
         self.run = run
         self.recent.clear()
         self._work = Work(runner, prepare, f"Training {run.name}")
@@ -100,8 +156,10 @@ class Session(QObject):
         self._work.start()
 
     def _receive(self, event: Event) -> None:
-        if isinstance(event, (RunStarted, PreviewReady)):
+        if isinstance(event, (RunStarted, StepFinished, PreviewReady, Paused)):
             self.recent[type(event)] = event
+        if isinstance(event, (RunStarted, Resumed, RunFinished)):
+            self.recent.pop(Paused, None)
         started = self.recent.get(RunStarted)
         if (
             isinstance(event, StepFinished)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QFileDialog,
     QLabel,
-    QLineEdit,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -36,8 +35,10 @@ from napari_medcontext.widgets.curves import Curves
 from napari_medcontext.widgets.docks import Dock, open_dock
 from napari_medcontext.widgets.forms import field_label
 from napari_medcontext.widgets.pace import Pace, about_text, expected_seconds, minutes_text
-from napari_medcontext.widgets.parts import button, choices, label, row
+from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
+from napari_medcontext.widgets.run_log import logged_events
+from napari_medcontext.widgets.run_names import free_name, next_name, run_in
 from napari_medcontext.widgets.scan_choice import chosen_scans, preflight
 from napari_medcontext.widgets.scan_table import ScanTable
 from napari_medcontext.widgets.session import real_viewer, session_of
@@ -73,6 +74,7 @@ class TrainDock(QWidget):
         self._session = session_of(viewer)
         self._steps, self._paused = 0, False
         self._pace: Pace | None = None
+        self._completed: Path | None = None
         self._build()
         self._lay_out()
         self._restore_preferences()
@@ -82,43 +84,51 @@ class TrainDock(QWidget):
         self._show_state()
         self._check()
         self._estimate()
+        self._join()
 
     # What a test or a script presses.
 
     def train(self) -> None:
         """Start a new run on the chosen scans."""
         try:
-            config, run = self.config(), self._named_run()
-            run.require_free()
+            config, run = self.config(), self._new_run()
             scans = chosen_scans(self.scans.rows(), list(self._viewer.layers))
         except MedContextError as error:
             self._tell_error(str(error))
             return
+        self.run_path.setText(str(run.path))
+        kind = str(self.runner.currentData())
         cases = planned_cases(scans, run.path / "scans")
         write_scans = writer(scans, cases)
         spec = RunSpec(config=config, cases=cases)
         if self.remembers:
-            save_preferences(train=config.model_dump(mode="json"), folder=str(run.path.parent))
+            settings = config.model_dump(mode="json")
+            save_preferences(train=settings, folder=str(run.path.parent), runner=kind)
 
         def prepare() -> None:
+            # Again: another program may have begun a run here since.
+            run.require_free()
             write_scans()
             run.create(spec)
 
         self._begin(run, config)
-        self._session.train(run, prepare, str(self.runner.currentData()))
+        self._session.train(run, prepare, kind)
 
     def resume(self) -> None:
-        """Go on with the run in the named folder, or watch it if somebody trains it already."""
+        """Go on with the run in the named folder; watch one that is alive, show a finished one."""
         try:
             run = self._named_run()
             config = run.spec().config
         except MedContextError as error:
             self._tell_error(str(error))
             return
-        self._begin(run, config)
-        if run.is_alive():
+        finished = run.last_step() >= config.training.steps
+        # A finished run tells nothing of how fast this machine is now.
+        self._begin(run, None if finished else config)
+        if run.is_alive() or finished:
             self._session.attach(run.path)
         else:
+            self._show_log(run)
             self._session.train(run, lambda: None, str(self.runner.currentData()))
 
     def pause(self) -> None:
@@ -168,13 +178,12 @@ class TrainDock(QWidget):
             "it. Inside napari: a thread.",
             [("in the background", "process"), ("inside napari", "thread")],
         )
-        self.run_path = QLineEdit()
-        self.run_path.setObjectName("train_run")
-        self.run_path.setToolTip("The folder that the run is written to.")
-        self.browse_button = button("train_browse", "…", "Choose the run's folder.", self._browse)
+        self.run_path, self.browse_button = folder_chooser(
+            "train", "The folder that the run is written to.", run_in
+        )
         self.train_button = button("train_start", "Train", "Train on the chosen scans.", self.train)
         self.resume_button = button(
-            "train_resume", "Resume", "Go on with the run in this folder, or watch it.", self.resume
+            "train_resume", "Resume", "Go on with the run in this folder, or show it.", self.resume
         )
         self.pause_button = button(
             "train_pause", "Pause", "Wait after the current step; press again to go on.", self.pause
@@ -221,7 +230,8 @@ class TrainDock(QWidget):
         except MedContextError:
             self.set_config(RunConfig())
         parent = Path(remembered.get("folder", Path.home() / "medcontext"))
-        self.run_path.setText(str(_free_name(parent)))
+        self.run_path.setText(str(free_name(parent)))
+        self.runner.setCurrentIndex(max(0, self.runner.findData(remembered.get("runner"))))
 
     # Before a run
 
@@ -230,6 +240,20 @@ class TrainDock(QWidget):
         if not path:
             raise RunError("There is no run folder. Name one beside “Run”.")
         return RunFolder(path)
+
+    def _new_run(self) -> RunFolder:
+        """Return the named folder, or the next free one after a run that was completed here.
+
+        Raises
+        ------
+        RunError
+            If the folder holds another run.
+        """
+        run = self._named_run()
+        if run.path == self._completed:
+            return RunFolder(next_name(run.path))
+        run.require_free()
+        return run
 
     def _check(self) -> None:
         self.preflight.setText(preflight(self.scans.rows(), list(self._viewer.layers)))
@@ -246,8 +270,31 @@ class TrainDock(QWidget):
 
     # Events
 
-    def _begin(self, run: RunFolder, config: RunConfig) -> None:
-        self._paused, self._pace = False, Pace(config)
+    def _join(self) -> None:
+        """Show the run that is under way already: docks come and go, a run stays."""
+        run = self._session.run
+        if run is None or not self._session.is_training:
+            return
+        config = None
+        with suppress(MedContextError):  # as long as its scans are prepared, nothing is written
+            config = run.spec().config
+        self.run_path.setText(str(run.path))
+        self._begin(run, config)
+        recent = self._session.recent
+        if RunStarted in recent:
+            self._receive(recent[RunStarted])
+            self._show_log(run)
+        for kind in (StepFinished, Paused):
+            if kind in recent:
+                self._receive(recent[kind])
+
+    def _show_log(self, run: RunFolder) -> None:
+        for event in logged_events(run):
+            self.curves.receive(event)
+
+    def _begin(self, run: RunFolder, config: RunConfig | None) -> None:
+        self._paused, self._pace = False, None if config is None else Pace(config)
+        self._completed = None
         self.curves.clear()
         self.progress.setRange(0, 0)
         self.message.setText(f"Preparing {run.name}…")
@@ -259,7 +306,7 @@ class TrainDock(QWidget):
             case Preparing(message=message):
                 self.message.setText(f"{message}…")
             case RunStarted(steps=steps, first_step=first):
-                self._steps = steps
+                self._steps, self._paused = steps, False
                 self.progress.setRange(0, steps)
                 self.progress.setValue(first)
                 self._show_state()
@@ -286,6 +333,8 @@ class TrainDock(QWidget):
         self._paused = False
         if self._pace is not None:
             self._pace.remember()
+        if event.reason == "completed" and self._session.run is not None:
+            self._completed = self._session.run.path
         if event.reason == "failed":
             self._tell_error(event.message)
         else:
@@ -318,15 +367,3 @@ class TrainDock(QWidget):
         return button(
             f"train_open_{name.lower()}", f"{name}…", tip, lambda: open_dock(self._viewer, name)
         )
-
-    def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Run folder", self.run_path.text())
-        if chosen:
-            self.run_path.setText(chosen)
-
-
-def _free_name(parent: Path) -> Path:
-    number = 1
-    while (parent / f"run-{number}").exists():
-        number += 1
-    return parent / f"run-{number}"

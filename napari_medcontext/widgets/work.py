@@ -16,12 +16,12 @@ PROGRESS_MILLISECONDS = 100
 
 
 class _Relay(GeneratorWorker):
-    """A worker that napari may quit at any time: the work is let go, not cut."""
+    """A worker that napari quits when its window closes: the work is let go, not cut."""
 
-    runner: Runner
+    owner: Work
 
     def quit(self) -> None:
-        self.runner.let_go()
+        self.owner.let_go()
 
 
 class Work(QObject):
@@ -36,17 +36,27 @@ class Work(QObject):
         a ``MedContextError`` from it ends the work with its message.
     title
         What napari's activity dock shows.
+    clean_up
+        Done once nobody works or listens any more, with the last event; with None where the
+        work was let go, and then perhaps in the worker thread.
     """
 
     event_received = Signal(object)
     finished = Signal(object)
     """The last event, a ``RunFinished``; comes once, whatever happened."""
 
-    def __init__(self, runner: Runner, prepare: Callable[[], None], title: str) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        prepare: Callable[[], None],
+        title: str,
+        clean_up: Callable[[RunFinished | None], None] = lambda _: None,
+    ) -> None:
         super().__init__()
         self.runner = runner
         self.is_running = True
-        self._ignored = False
+        self._let_go = self._relay_ended = False
+        self._clean_up = clean_up
         self._bar = progress(total=0, desc=title)
         self._per_cent = 0
         # napari's bar, when moved, lets the next events in: never amid the delivery of one.
@@ -56,11 +66,12 @@ class Work(QObject):
             _relayed,
             runner,
             prepare,
+            self._end_relay,
             _worker_class=_Relay,
             _start_thread=False,
             _connect={"yielded": self._receive},
         )
-        self._worker.runner = runner
+        self._worker.owner = self
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -69,13 +80,25 @@ class Work(QObject):
     def show_progress(self, done: float, total: float) -> None:
         """Move the bar in napari's activity dock soon; it counts in whole per cent."""
         self._per_cent = int(100 * done / max(total, 1))
-        if self.is_running and not self._ignored and not self._pace.isActive():
+        if self.is_running and not self._pace.isActive():
             self._pace.start()
 
-    def ignore(self) -> None:
-        """Hear nothing more: the window is closing."""
-        self._ignored = True
+    def let_go(self) -> None:
+        """Hear nothing more: the window is closing, or other work is watched."""
+        if not self.is_running:
+            return
+        self.is_running, self._let_go = False, True
         self._close_bar()
+        self.runner.let_go()
+        # Whichever of this and the relay's end comes second cleans up.
+        if self._relay_ended:
+            self._clean_up(None)
+
+    def _end_relay(self) -> None:
+        """Take note, in the worker thread, that the relay has nothing more to tell."""
+        self._relay_ended = True
+        if self._let_go:
+            self._clean_up(None)
 
     def _move_bar(self) -> None:
         self._bar.total = 100
@@ -86,7 +109,7 @@ class Work(QObject):
         self._bar.close()
 
     def _receive(self, event: Event) -> None:
-        if self._ignored:
+        if self._let_go:
             return
         last = isinstance(event, RunFinished)
         if last:
@@ -95,9 +118,12 @@ class Work(QObject):
         self.event_received.emit(event)
         if last:
             self.finished.emit(event)
+            self._clean_up(event)
 
 
-def _relayed(runner: Runner, prepare: Callable[[], None]) -> Iterator[Event]:
+def _relayed(
+    runner: Runner, prepare: Callable[[], None], ended: Callable[[], None]
+) -> Iterator[Event]:
     """Yield a runner's events; never raise, since napari's workers lose such errors."""
     # This thread mostly waits: it must not count against those that other plugins need.
     pool = QThreadPool.globalInstance()
@@ -111,4 +137,5 @@ def _relayed(runner: Runner, prepare: Callable[[], None]) -> Iterator[Event]:
     except Exception as error:
         yield RunFinished("failed", message=f"{type(error).__name__}: {error}")
     finally:
+        ended()
         pool.reserveThread()

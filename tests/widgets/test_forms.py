@@ -1,4 +1,7 @@
 import pytest
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.widgets.forms import SectionForm
@@ -45,6 +48,23 @@ def test_every_setting_survives_the_form_and_back(qtbot, section, changed):
     qtbot.addWidget(form)
     form.set_values(settings.model_dump())
     assert SECTIONS[section](**form.values()) == settings
+
+
+def test_scrolling_over_any_editor_changes_no_setting(qtbot):
+    for section in SECTIONS.values():
+        form = SectionForm(section)
+        qtbot.addWidget(form)
+        form.show()
+        before = form.values()
+        for name in section.model_fields:
+            widget = form.widget(name)
+            widget.setFocus()
+            event = QWheelEvent(
+                QPointF(5, 5), QPointF(5, 5), QPoint(0, -120), QPoint(0, -120),
+                Qt.NoButton, Qt.NoModifier, Qt.NoScrollPhase, False,
+            )  # fmt: skip
+            QApplication.sendEvent(widget, event)
+        assert form.values() == before
 
 
 def test_every_field_has_a_tooltip_that_says_what_it_does_and_its_unit(qtbot):

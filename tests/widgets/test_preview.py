@@ -202,6 +202,31 @@ def test_keep_as_layers_leaves_out_what_there_is_not(viewer, dock, send):
     assert len(viewer.layers) == 4
 
 
+def test_kept_layers_share_no_memory_with_the_preview(viewer, dock, send):
+    event = preview()
+    send(event)
+    dock.keep_button.click()
+    arrays = (event.image, event.masked, event.reference, event.student, event.teacher)
+    shown = [layer.data for layer in dock.panels.model.layers]
+    for layer in viewer.layers:
+        assert not any(np.shares_memory(layer.data, array) for array in (*arrays, *shown))
+
+
+def test_answers_of_the_last_run_leave_the_panels_when_another_begins(viewer, dock, send, qtbot):
+    send(run_started())
+    send(preview())
+    with qtbot.waitSignal(dock.panels.shown, timeout=20_000):
+        session_of(viewer).run_changed.emit(None)
+    assert "No preview" in dock.header.text()
+    assert not dock.keep_button.isEnabled()
+    assert not any(np.any(layer.data) for layer in dock.panels.model.layers[1::2])
+    qtbot.wait(1200)
+    assert "No preview" in dock.header.text()
+    send(preview(1))
+    assert dock.header.text().startswith("step 320 · ")
+    assert all(np.any(layer.data) for layer in dock.panels.model.layers[1::2])
+
+
 def test_nothing_can_be_kept_before_the_first_preview(viewer, dock):
     assert not dock.keep_button.isEnabled()
     dock.keep_as_layers()

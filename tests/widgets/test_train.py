@@ -2,10 +2,16 @@ import sys
 
 import numpy as np
 import pytest
+from napari._qt import qt_main_window
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication, QComboBox
 
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layers import image_layer_data, labels_layer_data
+from napari_medcontext.layers import add_volumes, image_layer_data, labels_layer_data
+from napari_medcontext.runners import FolderWatcher
 from napari_medcontext.widgets.predict import PredictDock
+from napari_medcontext.widgets.run_names import next_name, run_in
+from napari_medcontext.widgets.scan_choice import chosen_scans
 from napari_medcontext.widgets.session import session_of
 from napari_medcontext.widgets.train import TrainDock
 
@@ -15,6 +21,13 @@ TINY = {
     "training": {"steps": 4, "preview_every": 1.0, "batch_size": 1},
     "device": {"device": "cpu", "threads": 1},
 }
+
+
+class UsersClose(QCloseEvent):
+    """A close as it comes from the window's frame, not from the program."""
+
+    def spontaneous(self):
+        return True
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +92,90 @@ def test_renaming_and_removing_layers_keeps_the_choices_of_the_others(dock, view
     assert "no labels" in dock.preflight.text()
 
 
+def test_scans_that_the_user_left_unused_stay_so_when_layers_come_and_go(dock, viewer):
+    image = dock.scans.rows()[0].image
+    dock.scans.findChild(QComboBox, "scan_0_labels").setCurrentText("–")
+    dock.scans.findChild(QComboBox, "scan_0_role").setCurrentText("unused")
+    add_scan(viewer, 3)
+    viewer.layers["scan 2"].name = "another name"
+    row = dock.scans.rows()[0]
+    assert (row.image, row.labels, row.role) == (image, None, "unused")
+    assert dock.scans.rows()[2].role == "training"
+
+
+def test_two_previews_are_refused_before_anything_starts(dock, viewer, tmp_path):
+    add_scan(viewer, 3)
+    for row in dock.scans.rows()[:2]:
+        dock.scans.choose(row.image, row.labels, "preview")
+    assert dock.preflight.text().startswith("⚠ Only one scan can be the preview; set the others")
+    dock.train()
+    assert "Only one scan can be the preview" in dock.message.text()
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_that_are_painted_on_later_are_trained_on_as_they_were(dock, viewer):
+    scans = chosen_scans(dock.scans.rows(), list(viewer.layers))
+    before = scans[0].labels.array.copy()
+    viewer.layers["scan 1 organs"].data[:] = 3
+    np.testing.assert_array_equal(scans[0].labels.array, before)
+
+
+def test_layers_kept_from_a_preview_are_offered_neither_to_training_nor_to_prediction(dock, viewer):
+    predict = PredictDock(viewer)
+    viewer.window.add_dock_widget(predict, name="Predict")
+    volume = Volume(np.zeros(SHAPE, np.float32), np.eye(4), "preview step 4: image")
+    labels = Volume(np.ones(SHAPE, np.uint8), np.eye(4), "preview step 4: reference")
+    add_volumes(viewer, [volume], [labels], (), preview_of="scan 1")
+    assert [row.image.name for row in dock.scans.rows()] == ["scan 1", "scan 2"]
+    offered = [predict.scans.item(index).text() for index in range(predict.scans.count())]
+    assert offered == ["scan 1", "scan 2"]
+
+
+def test_folder_that_is_no_run_is_where_a_new_run_goes(tmp_path, finished_run):
+    assert run_in(finished_run.path) == finished_run.path
+    assert run_in(tmp_path) == tmp_path / "run-1"
+    (tmp_path / "run-1").mkdir()
+    assert run_in(tmp_path) == tmp_path / "run-2"
+    assert next_name(tmp_path / "run-1") == tmp_path / "run-2"
+    assert next_name(tmp_path / "abdomen") == tmp_path / "abdomen-2"
+
+
+def test_finished_run_is_shown_by_resume_and_train_goes_to_the_next_free_name(
+    dock, viewer, qtbot, finished_run
+):
+    dock.run_path.setText(str(finished_run.path))
+    finish(qtbot, dock, dock.resume_button.click)
+    assert isinstance(session_of(viewer)._work.runner, FolderWatcher)
+    assert dock.curves.points("dice_ce")[0] == [1, 2, 3, 4]
+    assert dock.progress.value() == 4
+    finish(qtbot, dock, dock.train_button.click)
+    assert session_of(viewer).run.path == finished_run.path.with_name("finished-2")
+    assert dock.run_path.text() == str(session_of(viewer).run.path)
+
+
+def test_dock_opened_in_mid_run_shows_the_run_as_the_first_one_did(dock, viewer, qtbot):
+    dock.set_config(dock.config().updated({"training": {"steps": 100_000}}))
+    dock.train()
+    qtbot.waitUntil(lambda: len(dock.curves.points("dice_ce")[0]) > 2, timeout=60_000)
+    dock.pause()
+    qtbot.waitUntil(lambda: dock.pause_button.text() == "Go on", timeout=30_000)
+    points, message = dock.curves.points("dice_ce"), dock.message.text()
+    viewer.window.remove_dock_widget(dock)
+    dock.deleteLater()
+    qtbot.wait(50)
+    viewer.layers["scan 1"].name = "renamed while no dock was there"
+    again = TrainDock(viewer)
+    viewer.window.add_dock_widget(again, name="Train")
+    assert again.run_path.text() == str(session_of(viewer).run.path)
+    assert (again.message.text(), again.pause_button.text()) == (message, "Go on")
+    assert again.curves.points("dice_ce")[0] == points[0]
+    np.testing.assert_allclose(again.curves.points("dice_ce")[1], points[1])
+    assert (again.progress.value(), again.progress.maximum()) == (points[0][-1], 100_000)
+    again.pause()
+    qtbot.waitUntil(lambda: again.curves.points("dice_ce")[0][-1] > points[0][-1], timeout=30_000)
+    finish(qtbot, again, again.stop_button.click)
+
+
 def test_labels_of_another_shape_are_refused_by_name(dock, viewer):
     viewer.add_labels(np.ones((5, 5, 5), dtype=np.uint8), name="other")
     row = dock.scans.rows()[0]
@@ -132,10 +229,12 @@ def test_train_and_predict_through_the_buttons(dock, viewer, qtbot, tmp_path, ki
 
 
 def test_settings_come_back_next_time(dock, viewer, qtbot):
+    dock.runner.setCurrentIndex(dock.runner.findData("thread"))
     finish(qtbot, dock, dock.train_button.click)
     again = TrainDock(viewer)
     qtbot.addWidget(again)
     assert again.config() == dock.config()
+    assert again.runner.currentData() == "thread"
 
 
 @pytest.mark.parametrize("choice", ["continue", "stop", "cancel"])
@@ -165,3 +264,32 @@ def test_closing_napari_asks_what_becomes_of_the_run(dock, viewer, qtbot, choice
         run.send("stop")
     qtbot.waitUntil(lambda: not run.is_alive(), timeout=30_000)
     assert run.last_step() > 0
+
+
+def test_closing_by_the_user_is_asked_about_once_and_a_paused_run_goes_on_in_the_background(
+    dock, viewer, qtbot, monkeypatch
+):
+    asked, answers = [], ["cancel", "continue"]
+    monkeypatch.setattr(qt_main_window, "ConfirmCloseDialog", None)
+    session = session_of(viewer)
+    session.ask_on_close = lambda *_: asked.append(answers[len(asked)]) or asked[-1]
+    dock.set_config(dock.config().updated({"training": {"steps": 100_000}}))
+    dock.train()
+    qtbot.waitUntil(lambda: dock.curves.points("dice_ce")[0] != [], timeout=60_000)
+    window, run = viewer.window._qt_window, session.run
+    # As napari's own, but that the window stays for the fixture to close.
+    patched = pytest.MonkeyPatch()
+    patched.setattr(window, "close", lambda: QApplication.sendEvent(window, QCloseEvent()))
+    QApplication.sendEvent(window, UsersClose())
+    qtbot.waitUntil(lambda: asked == ["cancel"], timeout=5000)
+    dock.pause()
+    qtbot.waitUntil(lambda: dock.pause_button.text() == "Go on", timeout=30_000)
+    assert session.is_training
+    QApplication.sendEvent(window, UsersClose())
+    qtbot.waitUntil(lambda: not session.is_training, timeout=5000)
+    patched.undo()
+    assert asked == ["cancel", "continue"]
+    assert run.command() == "run"
+    assert run.is_alive()
+    run.send("stop")
+    qtbot.waitUntil(lambda: not run.is_alive(), timeout=30_000)

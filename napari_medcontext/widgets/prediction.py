@@ -1,0 +1,173 @@
+"""A prediction under way: scans go to a child process, answers come back as layers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QObject, Signal
+
+from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
+from napari_medcontext.core.io import read_volume
+from napari_medcontext.core.jobs import PredictFolder, PredictSpec, probability_path
+from napari_medcontext.core.run import RunFolder
+from napari_medcontext.layers import add_prediction
+from napari_medcontext.runners import ProcessRunner
+from napari_medcontext.snapshots import Scan, planned_cases, writer
+from napari_medcontext.widgets.work import Work
+
+SECONDS_TO_DIE = 5.0
+
+
+class Prediction(QObject):
+    """Scans that are being predicted; it outlives the dock that asked for it.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer that the answers are added to.
+    run
+        Whose weights predict.
+    images, scans
+        The image layers, and what was taken from each.
+    weights
+        ``"student"``, ``"teacher"`` or ``"mean"``.
+    probabilities
+        Whether to add each class's probability too.
+    """
+
+    progressed = Signal(str, float, int)
+    """Name of the scan at work, scans done with their fraction, and all scans."""
+
+    ended = Signal(str, bool)
+    """What came of it, and whether it failed."""
+
+    def __init__(
+        self,
+        viewer: Any,
+        run: RunFolder,
+        images: Sequence[Image],
+        scans: Sequence[Scan],
+        weights: str,
+        probabilities: bool,
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._run = run
+        self._weights = weights
+        self._folder = PredictFolder(tempfile.mkdtemp(prefix="medcontext-predict-"))
+        self._dropped: list[str] = []
+        self._started = time.monotonic()
+        cases = tuple(
+            case.model_copy(update={"name": f"{index:02d}"})
+            for index, case in enumerate(planned_cases(scans, self._scans))
+        )
+        self._targets = {case.name: image for case, image in zip(cases, images, strict=True)}
+        spec = PredictSpec(
+            run=run.path,
+            scans=cases,
+            out=self._answers,
+            weights=weights,
+            probabilities=probabilities,
+        )
+        write_scans = writer(scans, cases)
+
+        def prepare() -> None:
+            write_scans()
+            self._folder.create(spec)
+
+        title = f"Predicting with {run.name}"
+        self._work = Work(_MortalRunner(self._folder), prepare, title, self._clean_up)
+        self._work.event_received.connect(self._receive)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether more answers may come."""
+        return self._work.is_running
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._work.start()
+
+    def stop(self) -> None:
+        """End after the current piece of work; scans predicted so far are kept."""
+        self._work.runner.stop()
+
+    def let_go(self) -> None:
+        """End at once and add nothing more: the window is closing."""
+        self._work.let_go()
+
+    @property
+    def _scans(self) -> Path:
+        return self._folder.path / "scans"
+
+    @property
+    def _answers(self) -> Path:
+        return self._folder.path / "predictions"
+
+    def _receive(self, event: Event) -> None:
+        match event:
+            case PredictionProgress(name=name, done=done, total=total, fraction=fraction):
+                self._work.show_progress(done + fraction, total)
+                self.progressed.emit(self._targets[name].name, done + fraction, total)
+            case PredictionSaved():
+                self._show(event)
+            case RunFinished():
+                self._end(event)
+
+    def _show(self, event: PredictionSaved) -> None:
+        image = self._targets[event.name]
+        if image not in self._viewer.layers:
+            self._dropped.append(image.name)
+            return
+        labels = read_volume(event.labels)
+        maps = (
+            {
+                name: read_volume(probability_path(event.labels, class_id)).array
+                for class_id, name in labels.class_names.items()
+            }
+            if event.probabilities
+            else None
+        )
+        name = f"{image.name} · {self._run.name} {self._weights}"
+        add_prediction(self._viewer, labels, image, name, maps, self._run.path)
+
+    def _end(self, event: RunFinished) -> None:
+        failed = event.reason == "failed"
+        (show_error if failed else show_info)(event.message)
+        seconds = time.monotonic() - self._started
+        gone = [f"“{name}” was removed; its prediction is dropped." for name in self._dropped]
+        told = event.message if failed else f"{event.message} ({seconds:.0f} s)"
+        # Layers that are removed from now on must not be held here.
+        self._targets = {}
+        self.ended.emit(" ".join([told, *gone]), failed)
+
+    def _clean_up(self, last: RunFinished | None) -> None:
+        """Delete the folder, but for a log to which the last message sends the user."""
+        if last is not None and str(self._folder.path) in last.message:
+            for part in (self._scans, self._answers):
+                shutil.rmtree(part, ignore_errors=True)
+        else:
+            shutil.rmtree(self._folder.path, ignore_errors=True)
+
+
+class _MortalRunner(ProcessRunner):
+    """A child process that ends when it is let go: nobody would fetch its answers."""
+
+    def events(self) -> Iterator[Event]:
+        yield from super().events()
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(SECONDS_TO_DIE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
