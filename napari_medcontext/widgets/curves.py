@@ -20,7 +20,7 @@ LOSS_TITLES = {
     "consistency": "consistency with the teacher",
 }
 DICE_COLOUR = "#CC79A7"
-DRAWING_MILLISECONDS = 200
+DRAWING_MILLISECONDS = 500
 
 
 class Curves(QWidget):

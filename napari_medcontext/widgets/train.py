@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +45,8 @@ from napari_medcontext.widgets.scan_table import ScanTable
 from napari_medcontext.widgets.session import real_viewer, session_of
 from napari_medcontext.widgets.settings_panel import SettingsPanel
 
+TELLING_SECONDS = 0.5
+"""Shortest time between two messages of how far the run is."""
 OTHER_DOCKS: dict[Dock, str] = {
     "Preview": "Watch what the student and the teacher answer while they learn.",
     "Predict": "Apply this run to open scans.",
@@ -73,6 +76,7 @@ class TrainDock(QWidget):
         self._viewer = viewer
         self._session = session_of(viewer)
         self._steps, self._paused = 0, False
+        self._told = -TELLING_SECONDS
         self._pace: Pace | None = None
         self._completed: Path | None = None
         self._build()
@@ -310,9 +314,8 @@ class TrainDock(QWidget):
                 self.progress.setRange(0, steps)
                 self.progress.setValue(first)
                 self._show_state()
-            case StepFinished(step=step):
-                self.progress.setValue(step)
-                self.message.setText(f"Step {step} of {self._steps}{self._time_left(event)}")
+            case StepFinished():
+                self._follow_step(event)
             case Paused(step=step):
                 self._paused = True
                 if self._pace is not None:
@@ -344,11 +347,18 @@ class TrainDock(QWidget):
         self._estimate()
         self.finished.emit()
 
-    def _time_left(self, event: StepFinished) -> str:
-        if self._pace is None:
-            return ""
-        self._pace.step(event.step, event.seconds)
-        seconds = self._pace.seconds_left(self._steps)
+    def _follow_step(self, event: StepFinished) -> None:
+        if self._pace is not None:
+            self._pace.step(event.step, event.seconds)
+        # Every change composes the whole window anew, and steps may come by the dozen.
+        if time.monotonic() - self._told < TELLING_SECONDS:
+            return
+        self._told = time.monotonic()
+        self.progress.setValue(event.step)
+        self.message.setText(f"Step {event.step} of {self._steps}{self._time_left()}")
+
+    def _time_left(self) -> str:
+        seconds = None if self._pace is None else self._pace.seconds_left(self._steps)
         return "" if seconds is None else f" · {minutes_text(seconds)} left"
 
     def _show_state(self, running: bool | None = None) -> None:
