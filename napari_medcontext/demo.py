@@ -83,7 +83,8 @@ class Tour:
         for image, drawn, role in zip(images, labels, roles, strict=False):
             self.train_dock.scans.choose(image, drawn, role)
         self.test_image, self.test_labels = images[4], labels[4]
-        self.train_dock.run_path.setText(str(_free_run(self.out)))
+        self._run = _free_run(self.out)
+        self.train_dock.run_path.setText(str(self._run))
         changes = {
             "data": {"patch_size": (64, 64, 32), "intensity": "window"},
             "training": {"steps": self._steps},
@@ -152,8 +153,7 @@ class Tour:
 
     def results(self) -> list[Path]:
         """Return what was left, in order."""
-        run = Path(self.train_dock.run_path.text())
-        return [*self._pictures, self.out / "metrics.csv", run]
+        return [*self._pictures, self.out / "metrics.csv", self._run]
 
     def _picture(self, name: str) -> None:
         path = self.out / f"{name}.png"
