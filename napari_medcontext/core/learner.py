@@ -70,7 +70,8 @@ class Learner:
             self._parameters,
             lr=self._peak_rate,
             weight_decay=config.training.weight_decay,
-            fused=True,
+            # Not on Apple's, where older versions of torch have no such optimizer.
+            fused=compute.device.type in ("cpu", "cuda"),
         )
         self._scaler = torch.amp.GradScaler(
             compute.device.type, enabled=compute.precision == "float16"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from napari.qt.threading import GeneratorWorker, create_worker
+from napari.resources import LOADING_GIF_PATH
 from napari.utils import progress
 from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QLabel
@@ -131,7 +132,8 @@ def _calm_spinners() -> None:
     """
     for window in QApplication.topLevelWidgets():
         for sign in window.findChildren(QLabel):
-            if (movie := sign.movie()) is not None:
+            movie = sign.movie()
+            if movie is not None and movie.fileName() == LOADING_GIF_PATH:
                 movie.setPaused(True)
 
 
