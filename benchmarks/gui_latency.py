@@ -30,10 +30,11 @@ import numpy as np
 from latency_window import PATIENCE_SECONDS, STUCK_MS, TICK_MS, Task, settings
 
 from napari_medcontext.core.cases import decathlon_cases
-from napari_medcontext.core.config import RunConfig, dump
+from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.io import nifti_stem
 from napari_medcontext.core.phantom import write_study
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.settings import dump
 
 P99_TARGET, GAP_TARGET, STEPS_TARGET = 1.5, 250.0, 0.9
 SPACING = (1.25, 1.25, 1.25)

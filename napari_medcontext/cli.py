@@ -18,19 +18,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from napari_medcontext import __version__
-from napari_medcontext.core.config import (
-    Case,
-    RunConfig,
-    RunSpec,
-    Settings,
-    load_settings_file,
-    validated,
-)
+from napari_medcontext.core.config import Case, RunConfig, RunSpec, section_model
 from napari_medcontext.core.errors import MedContextError, RunError, ScanError, SettingsError
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.networks import NETWORKS
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.settings import Settings, load_settings_file, validated
 from napari_medcontext.progress import shown
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
@@ -89,14 +83,8 @@ def _plain(value: object) -> str:
     return " ".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
 
 
-def _section(name: str) -> type[Settings]:
-    annotation = RunConfig.model_fields[name].annotation
-    assert isinstance(annotation, type)
-    return annotation
-
-
 def _help(section: str, name: str) -> str:
-    return _title(_section(section), name)
+    return _title(section_model(section), name)
 
 
 @app.command()

@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 
 from napari_medcontext import __version__
 from napari_medcontext.cli import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, app, main
-from napari_medcontext.core.config import dump
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.io import list_nifti, read_volume
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.settings import dump
 
 
 def called(*words):

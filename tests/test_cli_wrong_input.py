@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from napari_medcontext.cli import EXIT_FAILED, EXIT_USAGE, main
-from napari_medcontext.core.config import dump
 from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.settings import dump
 
 CASE = "ras"
 

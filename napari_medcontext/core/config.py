@@ -5,16 +5,13 @@ Forms, the command line and the documentation read titles, units and bounds from
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.config import JsonDict
+from pydantic import Field, model_validator
 
-from napari_medcontext.core.errors import SettingsError
+from napari_medcontext.core.settings import Settings, setting, validated
 
 Method = Literal["medcontext", "supervised"]
 Role = Literal["training", "validation", "preview", "unused"]
@@ -22,26 +19,6 @@ Axis = Literal["auto", "x", "y", "z"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
 PositiveInt = Annotated[int, Field(ge=1)]
 Millimetres = Annotated[float, Field(gt=0)]
-
-
-def setting(
-    default: Any, description: str, *, title: str | None = None, unit: str = "", **bounds: Any
-) -> Any:
-    """Declare one setting: its default, what it does, its title, its unit and its bounds.
-
-    The title is what a form calls it, where its name alone would not say it.
-    """
-    extra: JsonDict | None = {"unit": unit} if unit else None
-    return Field(default, description=description, title=title, json_schema_extra=extra, **bounds)
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, and unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 class NetworkSettings(Settings):
@@ -215,61 +192,15 @@ class RunSpec(Settings):
 
     config: RunConfig = RunConfig()
     cases: tuple[Case, ...] = ()
-    class_names: dict[int, str] = {}
+    class_names: dict[int, str] = Field(default_factory=dict)
 
     def with_role(self, role: Role) -> tuple[Case, ...]:
         """Return the cases of one role."""
         return tuple(case for case in self.cases if case.role == role)
 
 
-def validated(model: type[AnySettings], values: object, source: str) -> AnySettings:
-    """Build settings from plain values.
-
-    Raises
-    ------
-    SettingsError
-        Naming the source, each setting that is wrong, and why.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(f"In {source}: {_problems(model, error)}") from error
-
-
-def load_settings_file(path: Path) -> dict[str, Any]:
-    """Read a YAML or JSON file of settings."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read ({error.strerror}). Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is neither YAML nor JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise SettingsError(f"{path} must hold settings as “section: name: value”.")
-    return values
-
-
-def load(model: type[AnySettings], path: Path) -> AnySettings:
-    """Read settings from a YAML or JSON file."""
-    return validated(model, load_settings_file(path), str(path))
-
-
-def dump(settings: Settings) -> str:
-    """Return settings as YAML, in the order in which they are documented."""
-    return yaml.safe_dump(
-        json.loads(settings.model_dump_json()), sort_keys=False, allow_unicode=True
-    )
-
-
-def _problems(model: type[BaseModel], error: ValidationError) -> str:
-    return "; ".join(_problem(model, detail) for detail in error.errors())
-
-
-def _problem(model: type[BaseModel], detail: Any) -> str:
-    location = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] != "extra_forbidden":
-        return f"{location or 'settings'}: {detail['msg']} (got {detail['input']!r})"
-    for part in detail["loc"][:-1]:
-        inner = model.model_fields[part].annotation if part in model.model_fields else None
-        model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else model
-    return f"{location} is no setting; there are: {', '.join(model.model_fields)}"
+def section_model(name: str) -> type[Settings]:
+    """Return the class of one section of the settings, by its name in ``RunConfig``."""
+    annotation = RunConfig.model_fields[name].annotation
+    assert isinstance(annotation, type)
+    return annotation

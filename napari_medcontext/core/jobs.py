@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from napari_medcontext.core.config import Case, Settings, dump, load
+from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.events import (
     Event,
@@ -25,6 +25,7 @@ from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import atomic_path, read_volume, write_volume
 from napari_medcontext.core.journal import JournalWriter
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.settings import Settings, dump, load
 
 if TYPE_CHECKING:
     from napari_medcontext.core.dataset import Dataset

@@ -25,10 +25,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_medcontext.core.config import RunSpec, dump, load
+from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.settings import dump, load
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,9 +10,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from napari_medcontext.core.config import RunConfig, Settings, validated
+from napari_medcontext.core.config import RunConfig, section_model
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.networks import NETWORKS, check_patch_size
+from napari_medcontext.core.settings import validated
 from napari_medcontext.widgets.forms import SectionForm, field_label
 from napari_medcontext.widgets.parts import choices, row
 
@@ -68,8 +69,8 @@ class SettingsPanel(QWidget):
             [("MedContext", "medcontext"), ("supervised", "supervised")],
         )
         self._boxes = (self.network, self.size, self.method)
-        self._main = {s: SectionForm(_section(s), names) for s, names in VISIBLE.items()}
-        self._folded = {s: SectionForm(_section(s), _rest(s)) for s in VISIBLE}
+        self._main = {s: SectionForm(section_model(s), names) for s, names in VISIBLE.items()}
+        self._folded = {s: SectionForm(section_model(s), _rest(s)) for s in VISIBLE}
         self._folds = {s: QCollapsible("", None, "▾", "▸") for s in VISIBLE}
         self._lay_out()
         for box in self._boxes:
@@ -142,12 +143,6 @@ def _intensity(config: RunConfig) -> str:
     return f"{low:g} to {high:g} HU" if config.data.intensity == "window" else config.data.intensity
 
 
-def _section(name: str) -> type[Settings]:
-    annotation = RunConfig.model_fields[name].annotation
-    assert isinstance(annotation, type)
-    return annotation
-
-
 def _rest(section: str) -> tuple[str, ...]:
     elsewhere = {*VISIBLE[section], *ELSEWHERE.get(section, ())}
-    return tuple(name for name in _section(section).model_fields if name not in elsewhere)
+    return tuple(name for name in section_model(section).model_fields if name not in elsewhere)

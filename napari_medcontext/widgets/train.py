@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_medcontext.core.config import RunConfig, RunSpec, validated
+from napari_medcontext.core.config import RunConfig, RunSpec
 from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.events import (
     Event,
@@ -31,6 +31,7 @@ from napari_medcontext.core.events import (
     Warned,
 )
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.settings import validated
 from napari_medcontext.snapshots import planned_cases, writer
 from napari_medcontext.widgets.curves import Curves
 from napari_medcontext.widgets.docks import Dock, open_dock

@@ -4,16 +4,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from napari_medcontext.core.config import (
-    Case,
-    RunConfig,
-    RunSpec,
-    dump,
-    load,
-    load_settings_file,
-    validated,
-)
+from napari_medcontext.core.config import Case, RunConfig, RunSpec
 from napari_medcontext.core.errors import SettingsError
+from napari_medcontext.core.settings import dump, load, load_settings_file, validated
 
 SECTIONS = RunConfig.model_fields
 
