@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from napari_medcontext import __version__
 from napari_medcontext.core.config import RunConfig
@@ -31,15 +29,15 @@ from napari_medcontext.core.events import (
     StepFinished,
     ValidationFinished,
 )
-from napari_medcontext.core.inference import OVERLAP, Cancelled, drained, windowed_probabilities
+from napari_medcontext.core.inference import Cancelled
 from napari_medcontext.core.learner import Learner, StepResult
 from napari_medcontext.core.masking import AXES, check_block_size, choose_axis
-from napari_medcontext.core.metrics import dice
 from napari_medcontext.core.networks import check_patch_size
-from napari_medcontext.core.prepared import PreparedScan
+from napari_medcontext.core.prefetch import Prefetcher
 from napari_medcontext.core.previews import PreviewMaker
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.sampler import Batch, PatchSampler
+from napari_medcontext.core.sampler import PatchSampler
+from napari_medcontext.core.validation import validated_dice
 
 Question = Callable[[], bool]
 MEMORY_ADVICE = (
@@ -142,7 +140,7 @@ class _Training:
             self._previews = PreviewMaker(
                 dataset.preview, dataset.classes, config, self._mask_axis, compute
             )
-        self._batches = _Prefetcher(PatchSampler(dataset.training, config))
+        self._batches = Prefetcher(PatchSampler(dataset.training, config))
         self._best, self._clock = _Best(), _Clock()
         self._restore()
 
@@ -236,46 +234,31 @@ class _Training:
         return event
 
     def _validate(self) -> Event:
-        self._learner.student.eval()
-        scores = [self._dice(scan) for scan in self._dataset.validation]
-        by_class = {
-            class_id: float(np.nanmean([score[index] for score in scores]))
-            for index, class_id in enumerate(self._dataset.classes.ids)
-            if class_id and not all(np.isnan(score[index]) for score in scores)
-        }
+        by_class = validated_dice(
+            self._learner.student,
+            self._dataset.validation,
+            self._dataset.classes,
+            self._config.data.patch_size,
+            self._compute,
+            self._should_stop,
+        )
         mean = float(np.mean(list(by_class.values()))) if by_class else 0.0
         best = mean > self._best.mean_dsc
         if best:
             self._best = _Best(mean, self._learner.step)
         if self._run:
-            names = self._dataset.classes.names
-            self._run.append_validation(
-                [
-                    {"step": self._learner.step, "class_id": k, "class_name": names[k], "dsc": dsc}
-                    for k, dsc in by_class.items()
-                ]
-            )
+            self._run.append_validation(self._validation_rows(by_class))
             if best:
                 self._run.save_state(
                     self._learner.step, self._learner.weights(), self._facts(), None
                 )
         return ValidationFinished(self._learner.step, by_class, mean, best)
 
-    def _dice(self, scan: PreparedScan) -> list[float]:
-        """Return the student's Dice on one scan for each class index; NaN where absent."""
-        assert scan.labels is not None
-        work = windowed_probabilities(
-            [self._learner.student],
-            scan.image[None],
-            self._config.data.patch_size,
-            self._compute,
-            overlap=OVERLAP,
-        )
-        predicted = drained(work, self._should_stop).argmax(0).numpy()
-        reference = scan.labels.numpy()
+    def _validation_rows(self, by_class: Mapping[int, float]) -> list[dict[str, object]]:
+        names = self._dataset.classes.names
         return [
-            dice(predicted == index, reference == index)
-            for index in range(len(self._dataset.classes.ids))
+            {"step": self._learner.step, "class_id": k, "class_name": names[k], "dsc": dsc}
+            for k, dsc in by_class.items()
         ]
 
     def _save_if_needed(self) -> Iterator[Event]:
@@ -332,42 +315,6 @@ class _Training:
         else:
             kept = "the last weights are kept, since there is no validation scan"
         return RunFinished("completed", step, f"Finished {steps} steps; {kept}.")
-
-
-class _Prefetcher:
-    """Cut the next batch while the current one is learned from."""
-
-    def __init__(self, sampler: PatchSampler) -> None:
-        self._sampler = sampler
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="medcontext-patches")
-        # A second team of OpenMP threads, beyond the number of cores, lets none of them wait
-        # actively: every step took 1.25 times as long. MKL's count is one for all threads.
-        threads = torch.get_num_threads()
-        self._pool.submit(_compute_alone).result()
-        torch.set_num_threads(threads)
-        self._next: tuple[int, Future[Batch]] | None = None
-
-    def batch(self, step: int, steps: int) -> Batch:
-        """Return the batch of one step, and start on the one after it."""
-        waiting = self._next
-        current = (
-            waiting[1].result()
-            if waiting is not None and waiting[0] == step
-            else self._sampler.batch(step)
-        )
-        if step + 1 < steps:
-            self._next = (step + 1, self._pool.submit(self._sampler.batch, step + 1))
-        return current
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _compute_alone() -> None:
-    """Let this thread compute without helpers."""
-    # Asked first, since the first question would set the common count again.
-    torch.get_num_threads()
-    torch.set_num_threads(1)
 
 
 def _log_row(event: StepFinished, result: StepResult) -> dict[str, object]:
