@@ -46,13 +46,21 @@ def shown(events: Iterable[Event], console: Console) -> RunFinished:
         task = progress.add_task("Starting", total=None, rate="")
         for event in events:
             _move(progress, task, event)
-            text = _line(event)
-            if text:
-                _say(console, text)
+            _tell(console, event)
             if isinstance(event, RunFinished):
                 last = event
-    _say(console, f"[{STYLES[last.reason]}]{last.reason.capitalize()}:[/] {escape(last.message)}")
+    say(console, last.message, label=last.reason.capitalize(), style=STYLES[last.reason])
     return last
+
+
+def say(console: Console, text: str, *, label: str = "", style: str = "") -> None:
+    """Print a line letter for letter, behind a coloured label if it has one.
+
+    Paths may hold brackets, which rich would take for markup, and must come unbroken to whoever
+    copies or searches them.
+    """
+    lead = f"[{style}]{label}:[/] " if label else ""
+    console.print(f"{lead}{escape(text)}", emoji=False, highlight=False, soft_wrap=True)
 
 
 def _move(progress: Progress, task: TaskID, event: Event) -> None:
@@ -75,23 +83,18 @@ def _move(progress: Progress, task: TaskID, event: Event) -> None:
             progress.advance(task)
 
 
-def _line(event: Event) -> str:
-    """Return what an event leaves on the screen for good; mostly nothing."""
+def _tell(console: Console, event: Event) -> None:
+    """Leave on the screen what an event is worth; mostly nothing."""
     match event:
         case RunStarted():
-            return escape(_started(event))
+            say(console, _started(event))
         case ValidationFinished(step=step, mean_dsc=dsc, best=best):
-            return f"Step {step}: validation Dice {dsc:.3f}{' (best so far)' * best}"
+            text = f"Step {step}: validation Dice {dsc:.3f}{' (best so far)' * best}"
+            say(console, text)
         case PredictionSaved(name=name, labels=labels, seconds=seconds):
-            return f"{escape(name)}: {escape(str(labels))} ({seconds:.1f} s)"
+            say(console, f"{name}: {labels} ({seconds:.1f} s)")
         case Warned(message=message):
-            return f"[yellow]Warning:[/] {escape(message)}"
-    return ""
-
-
-def _say(console: Console, text: str) -> None:
-    # Paths must come whole to whoever copies or searches them.
-    console.print(text, highlight=False, soft_wrap=True)
+            say(console, message, label="Warning", style="yellow")
 
 
 def _started(event: RunStarted) -> str:

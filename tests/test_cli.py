@@ -3,14 +3,25 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from napari_medcontext import __version__
 from napari_medcontext.cli import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, app, main
+from napari_medcontext.cli_options import (
+    SETTING_OPTIONS,
+    DeviceName,
+    MethodName,
+    NetworkName,
+    SizeName,
+    changed_settings,
+)
+from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.io import list_nifti, read_volume
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import dump
+from napari_medcontext.progress import say
 
 
 def called(*words):
@@ -119,3 +130,28 @@ def test_settings_come_from_a_file_of_some_or_from_a_runs_own(finished_run, stud
         assert run.spec().config.training.preview_every == 0
         assert run.spec().config.training.steps == 1
     assert run.spec().config.masking == finished_run.spec().config.masking
+
+
+def test_every_option_of_a_setting_changes_that_setting():
+    given = {
+        "network": NetworkName("unetr"),
+        "size": SizeName.paper,
+        "method": MethodName.supervised,
+        "spacing": (1.0, 2.0, 5.0),
+        "patch_size": (32, 32, 16),
+        "steps": 7,
+        "seed": 3,
+        "device": DeviceName.cpu,
+    }
+    config = RunConfig().updated(changed_settings(**given))
+    assert given.keys() == SETTING_OPTIONS.keys()
+    for option, (section, name) in SETTING_OPTIONS.items():
+        value = getattr(getattr(config, section), name)
+        assert value == given[option] != getattr(getattr(RunConfig(), section), name)
+    assert changed_settings(**dict.fromkeys(given)) == {}
+
+
+def test_line_on_the_terminal_is_whole_and_letter_for_letter(capsys):
+    path = f"/scans/[bold]/:smile:/{'long/' * 40}case 1.nii.gz"
+    say(Console(width=40), path, label="Warning", style="yellow")
+    assert capsys.readouterr().out == f"Warning: {path}\n"

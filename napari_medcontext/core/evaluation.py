@@ -1,74 +1,17 @@
-"""A prediction against its reference: scores by case and class, and what they amount to."""
+"""Compare predictions with their references, volume by volume or folder by folder."""
 
 from __future__ import annotations
 
-import csv
-import io as text_io
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Literal, TextIO
 
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.io import atomic_path, list_nifti, nifti_stem, read_volume
+from napari_medcontext.core.io import list_nifti, nifti_stem, read_volume
 from napari_medcontext.core.labels import Box, as_label_array, class_boxes
 from napari_medcontext.core.metrics import METRICS, Mask, Spacing, volume_ml
-from napari_medcontext.core.volume import Volume, grid_distance, same_grid
-
-Status = Literal["found", "missed", "invented", "absent"]
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """How well one class of one case was predicted.
-
-    ``status`` is ``found`` (in both), ``missed`` (in the reference alone), ``invented`` (in
-    the prediction alone) or ``absent`` (in neither). A missed or invented class has a Dice
-    of 0 and no HD95 (``nan``); an absent one has neither.
-    """
-
-    case: str
-    class_id: int
-    class_name: str
-    status: Status
-    dsc: float
-    hd95_mm: float
-    prediction_ml: float
-    reference_ml: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Means over cases and classes, with what they leave out.
-
-    ``mean_dsc`` is taken over every class that is in the prediction or the reference, so
-    ``found + missed + invented`` of them; ``mean_hd95_mm`` over those found, since no other
-    has a distance. Both are ``nan`` where there is nothing to average.
-    """
-
-    mean_dsc: float
-    mean_hd95_mm: float
-    found: int
-    missed: int
-    invented: int
-
-    @property
-    def counted(self) -> int:
-        """Number of scores that the mean Dice is taken over."""
-        return self.found + self.missed + self.invented
-
-    @property
-    def text(self) -> str:
-        """The summary in one line, for a window or a terminal."""
-        if not self.counted:
-            return "nothing to compare: neither holds a class"
-        distance = f"HD95 {self.mean_hd95_mm:.1f} mm" if self.found else "HD95 not measurable"
-        parts = [f"DSC {self.mean_dsc:.3f} · {distance} over {self.found} of {self.counted}"]
-        parts += [f"{self.missed} missed"] if self.missed else []
-        parts += [f"{self.invented} invented"] if self.invented else []
-        return ", ".join(parts)
+from napari_medcontext.core.scores import ClassScore, Status
+from napari_medcontext.core.volume import Volume, grid_distance
 
 
 def evaluate_volumes(
@@ -115,19 +58,6 @@ def evaluate_volumes(
         masks = predicted[box] == class_id, expected[box] == class_id
         scores.append(_score(case, class_id, name, *masks, reference.spacing))
     return scores
-
-
-def summarise(scores: Iterable[ClassScore]) -> Summary:
-    """Return the means of scores, a missed or invented class counting as a Dice of 0."""
-    scores = list(scores)
-    count = Counter(score.status for score in scores)
-    return Summary(
-        mean_dsc=_mean([score.dsc for score in scores if score.status != "absent"]),
-        mean_hd95_mm=_mean([score.hd95_mm for score in scores if score.status == "found"]),
-        found=count["found"],
-        missed=count["missed"],
-        invented=count["invented"],
-    )
 
 
 def evaluate_folders(
@@ -187,20 +117,6 @@ def pair_by_name(
     return pairs, [path for path in left_over if path not in paired]
 
 
-def write_scores(path: Path, scores: Iterable[ClassScore]) -> Path:
-    """Write scores as CSV, one row a case and class, what is not measurable left empty."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        _write_table(file, scores, delimiter=",")
-    return path
-
-
-def scores_to_text(scores: Iterable[ClassScore]) -> str:
-    """Return the same table separated by tabs, as spreadsheets paste it."""
-    buffer = text_io.StringIO()
-    _write_table(buffer, scores, delimiter="\t")
-    return buffer.getvalue()
-
-
 def _score(
     case: str, class_id: int, class_name: str, prediction: Mask, reference: Mask, spacing: Spacing
 ) -> ClassScore:
@@ -232,22 +148,21 @@ def _status(predicted: object, expected: object) -> Status:
 
 def _onto(prediction: Volume, reference: Volume) -> Volume:
     """Return the prediction with its axes running as the reference's do."""
-    if same_grid(prediction, reference):
-        return prediction
-    turned = prediction.reoriented(reference.orientation)
-    if same_grid(turned, reference):
+    turned = prediction.turned_onto(reference)
+    if turned is not None:
         return turned
     raise ScanError(
         f"“{prediction.name}” and “{reference.name}” lie on different grids: "
-        f"{_difference(turned, reference)}. Compare labels of the same scan, or resample one "
+        f"{_difference(prediction, reference)}. Compare labels of the same scan, or resample one "
         "onto the other's grid with nearest neighbour first."
     )
 
 
-def _difference(first: Volume, second: Volume) -> str:
-    if first.shape != second.shape:
-        return f"{_grid_text(first)} against {_grid_text(second)}"
-    apart = grid_distance(first, second) * min(first.spacing)
+def _difference(prediction: Volume, reference: Volume) -> str:
+    turned = prediction.reoriented(reference.orientation)
+    if turned.shape != reference.shape:
+        return f"{_grid_text(turned)} against {_grid_text(reference)}"
+    apart = grid_distance(turned, reference) * min(turned.spacing)
     return f"same size, but voxels that should coincide lie up to {apart:.3g} mm apart"
 
 
@@ -268,10 +183,6 @@ def _union(boxes: Iterable[Box | None]) -> Box:
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
-
-
 def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     by_stem: dict[str, Path] = {}
     for path in paths:
@@ -279,15 +190,3 @@ def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
         if twin != path:
             raise ScanError(f"{twin} and {path} have the same name. Remove one of them.")
     return by_stem
-
-
-def _write_table(file: TextIO, scores: Iterable[ClassScore], *, delimiter: str) -> None:
-    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(field.name for field in fields(ClassScore))
-    writer.writerows([_cell(value) for value in astuple(score)] for score in scores)
-
-
-def _cell(value: object) -> object:
-    if not isinstance(value, float):
-        return value
-    return "" if math.isnan(value) else f"{value:.6g}"

@@ -16,9 +16,9 @@ from napari_medcontext.core.device import Compute
 from napari_medcontext.core.losses import consistency, dice_ce
 from napari_medcontext.core.masking import MaskToken, draw_tubes
 from napari_medcontext.core.networks import build_network, find_network
-from napari_medcontext.core.run import Weights
 from napari_medcontext.core.sampler import Batch
 from napari_medcontext.core.teacher import make_teacher, momentum_at, update_teacher
+from napari_medcontext.core.weights import Weights
 
 MASK_STREAM = 1
 """Keeps the masks' random numbers apart from the patches' of the same seed and step."""

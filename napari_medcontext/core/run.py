@@ -16,35 +16,30 @@ Importing this module imports no torch; only saving and loading states does.
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.log_table import LOG_COLUMNS, VALIDATION_COLUMNS, LogTable
 from napari_medcontext.core.settings import dump, load
+from napari_medcontext.core.weights import (
+    Weights,
+    newest_in,
+    read_optimizer,
+    read_weights,
+    remove_state,
+    write_state,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Weights = Literal["student", "teacher"]
-LOG_COLUMNS = (
-    "step",
-    "dice_ce",
-    "dice_ce_masked",
-    "consistency",
-    "momentum",
-    "learning_rate",
-    "seconds",
-)
-VALIDATION_COLUMNS = ("step", "class_id", "class_name", "dsc")
 LOOKUPS = 3
 """So often are weights looked for that a running training replaces meanwhile."""
 
@@ -54,7 +49,8 @@ class RunFolder(WorkFolder):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
-        self._unwritten: dict[str, list[Mapping[str, object]]] = {}
+        self._steps = LogTable(self.path / "log.csv", LOG_COLUMNS)
+        self._validations = LogTable(self.path / "validation.csv", VALIDATION_COLUMNS)
 
     @property
     def name(self) -> str:
@@ -65,6 +61,11 @@ class RunFolder(WorkFolder):
     def spec_path(self) -> Path:
         """The file of settings and scans."""
         return self.path / "run.yaml"
+
+    @property
+    def states(self) -> Path:
+        """The folder of states."""
+        return self.path / "states"
 
     def exists(self) -> bool:
         """Say whether a run has been made here."""
@@ -114,11 +115,11 @@ class RunFolder(WorkFolder):
 
     def newest_state(self) -> Path | None:
         """Return the folder of the newest whole state."""
-        return _newest(self.path / "states", "step-")
+        return newest_in(self.states, "step-")
 
     def best_state(self) -> Path | None:
         """Return the folder of the weights that validated best, where there was validation."""
-        return _newest(self.path / "states", "best-")
+        return newest_in(self.states, "best-")
 
     def last_step(self) -> int:
         """Return the number of steps in the newest state; 0 where there is none."""
@@ -145,35 +146,13 @@ class RunFolder(WorkFolder):
         rest
             Optimizer and the like; ``None`` saves the weights as the best so far instead.
         """
-        import torch
-        from safetensors.torch import save_file
-
         prefix = "best-" if rest is None else "step-"
-        states = self.path / "states"
-        final, temporary = states / f"{prefix}{step:06d}", states / f".writing-{prefix}{step:06d}"
-        aside = _aside(final)
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            for name, tensors in weights.items():
-                contiguous = {key: tensor.contiguous() for key, tensor in tensors.items()}
-                save_file(contiguous, temporary / f"{name}.safetensors", metadata=dict(facts))
-            if rest is not None:
-                torch.save(dict(rest), temporary / "optimizer.pt")
-            if final.exists():
-                shutil.rmtree(aside, ignore_errors=True)
-                final.rename(aside)
-            temporary.rename(final)
-            shutil.rmtree(aside, ignore_errors=True)
-        except OSError as error:
-            raise RunError(
-                f"{states} cannot be written ({error.strerror or error}). Make room on the disk; "
-                "the last good state is kept."
-            ) from error
-        for older in states.glob(f"{prefix}*"):
-            if older != final:
+        state = self.states / f"{prefix}{step:06d}"
+        write_state(state, weights, facts, rest)
+        for older in self.states.glob(f"{prefix}*"):
+            if older != state:
                 shutil.rmtree(older, ignore_errors=True)
-        return final
+        return state
 
     def load_weights(
         self, *names: Weights
@@ -201,51 +180,32 @@ class RunFolder(WorkFolder):
         self,
     ) -> tuple[int, dict[Weights, dict[str, Tensor]], dict[str, Any]] | None:
         """Read the newest state to go on from: its step, weights and optimizer."""
-        import torch
-
         state = self.newest_state()
         if state is None:
             return None
         supervised = self.spec().config.objective.method == "supervised"
         names: tuple[Weights, ...] = ("student",) if supervised else ("student", "teacher")
-        weights = {name: _read_weights(state / f"{name}.safetensors")[0] for name in names}
-        file = state / "optimizer.pt"
-        try:
-            rest = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise RunError(
-                f"{file} cannot be read ({type(error).__name__}); it is missing, cut short or not "
-                "from napari-medcontext. Predict with the run as it is, or train anew."
-            ) from error
-        return self.last_step(), weights, rest
+        weights = {name: read_weights(state, name)[0] for name in names}
+        return self.last_step(), weights, read_optimizer(state)
 
     def append_log(self, row: Mapping[str, object]) -> None:
         """Add one step to ``log.csv``; where that fails, together with the next."""
-        self._append("log.csv", LOG_COLUMNS, [row])
+        self._steps.append([row])
 
     def append_validation(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Add one validation to ``validation.csv``; where that fails, together with the next."""
-        self._append("validation.csv", VALIDATION_COLUMNS, rows)
+        self._validations.append(rows)
 
     def drop_best_after(self, step: int) -> None:
         """Forget best weights of steps that a resumed run will do again."""
-        for best in (self.path / "states").glob("best-*"):
+        for best in self.states.glob("best-*"):
             if int(best.name.removeprefix("best-")) > step:
-                # Renamed first: nobody shall take a half of it for the best.
-                aside = _aside(best)
-                shutil.rmtree(aside, ignore_errors=True)
-                best.rename(aside)
-                shutil.rmtree(aside, ignore_errors=True)
+                remove_state(best)
 
     def truncate_logs(self, step: int) -> None:
         """Forget logged steps after ``step``, which will be done again."""
-        for name in ("log.csv", "validation.csv"):
-            path = self.path / name
-            if path.is_file() and path.stat().st_size:
-                header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-                kept = [row for row in rows if row.endswith("\n") and _step_of(row) <= step]
-                with atomic_path(path) as temporary:
-                    temporary.write_text("".join([header, *kept]), encoding="utf-8")
+        self._steps.truncate(step)
+        self._validations.truncate(step)
 
     def _state_to_predict_with(self) -> Path | None:
         return self.best_state() or self.newest_state()
@@ -258,73 +218,11 @@ class RunFolder(WorkFolder):
                 f"{self.path} has no weights yet: its training has not saved a state. "
                 "Let it train for a moment."
             )
-        read = {name: _read_weights(state / f"{name}.safetensors") for name in names}
+        read = {name: read_weights(state, name) for name in names}
         weights = {name: tensors for name, (tensors, _) in read.items()}
         return weights, read[names[-1]][1], state
 
-    def _append(
-        self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, object]]
-    ) -> None:
-        rows = [*self._unwritten.pop(name, []), *rows]
-        try:
-            _add_rows(self.path / name, columns, rows)
-        except OSError:
-            # A full disk, or a spreadsheet that locks the file, must not end the training.
-            self._unwritten[name] = rows
-
     def _ended_before_first_step(self) -> bool:
         tried = (self.path / "events.jsonl").is_file()
-        learned = (self.path / "log.csv").is_file() or self.newest_state() is not None
+        learned = self._steps.path.is_file() or self.newest_state() is not None
         return tried and not learned and not self.is_alive()
-
-
-def _newest(states: Path, prefix: str) -> Path | None:
-    found = [path for path in states.glob(f"{prefix}*") if path.is_dir()]
-    return max(found, default=None)
-
-
-def _aside(state: Path) -> Path:
-    """Return where a state waits for its removal, out of the sight of readers."""
-    return state.with_name(f".old-{state.name}")
-
-
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        problem = "is missing" if not path.exists() else f"is cut short or damaged ({error})"
-        raise RunError(
-            f"The weight file {path} {problem}. Restore the run folder from a copy, or train anew."
-        ) from error
-    if "napari_medcontext" not in facts:
-        raise RunError(
-            f"The weight file {path} was not written by napari-medcontext. Choose the folder of a "
-            "run that was trained here."
-        )
-    return tensors, facts
-
-
-def _add_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
-    """Add rows to a table whole, or not at all."""
-    size = path.stat().st_size if path.exists() else 0
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    if not size:
-        writer.writeheader()
-    writer.writerows(rows)
-    try:
-        with path.open("a", newline="", encoding="utf-8") as file:
-            file.write(text.getvalue())
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.truncate(path, size)
-        raise
-
-
-def _step_of(row: str) -> int:
-    text = row.split(",", 1)[0]
-    return int(text) if text.isdigit() else 2**31

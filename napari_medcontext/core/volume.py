@@ -99,6 +99,24 @@ class Volume:
         affine = self.affine @ inv_ornt_aff(transform, self.shape)
         return replace(self, array=array, affine=affine)
 
+    def turned_onto(self, grid: Volume) -> Volume | None:
+        """Return the same volume with its axes running as those of a grid do, as a view.
+
+        Parameters
+        ----------
+        grid
+            The volume to lie on; only its shape and its affine count.
+
+        Returns
+        -------
+        Volume or None
+            ``None`` where no flip or swap of axes makes the voxels coincide.
+        """
+        if same_grid(self, grid):
+            return self
+        turned = self.reoriented(grid.orientation)
+        return turned if same_grid(turned, grid) else None
+
     def with_array(self, array: Array, **changes: object) -> Volume:
         """Return a volume on the same grid with other voxels."""
         if array.shape != self.shape:

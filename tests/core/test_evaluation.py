@@ -1,8 +1,6 @@
-import csv
 import math
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +8,14 @@ import pytest
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.evaluation import (
-    ClassScore,
     evaluate_folders,
     evaluate_volumes,
     pair_by_name,
-    scores_to_text,
-    summarise,
     unpredicted,
-    write_scores,
 )
 from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.core.metrics import surface_distances
+from napari_medcontext.core.scores import ClassScore, scores_to_text, summarise
 from napari_medcontext.core.volume import Volume
 
 ABDOMENS = Path(__file__).parents[3] / "shared" / "data" / "abdomen_labels"
@@ -52,10 +47,6 @@ def prediction(reference) -> Volume:
 
 def by_name(scores: list[ClassScore]) -> dict[str, ClassScore]:
     return {score.class_name: score for score in scores}
-
-
-def score(status: str, dsc: float, hd95_mm: float) -> ClassScore:
-    return ClassScore("case", 1, "liver", status, dsc, hd95_mm, 1.0, 1.0)
 
 
 def test_found_class_is_scored_with_spacing_and_volumes(prediction, reference):
@@ -127,51 +118,6 @@ def test_floating_point_class_ids_are_taken_and_fractions_refused(prediction, re
     fractions = volume(prediction.array * 0.5, "prediction")
     with pytest.raises(ScanError, match=r"“prediction”.*whole"):
         evaluate_volumes(fractions, reference, case="a")
-
-
-def test_mean_dice_cannot_rise_by_finding_less():
-    whole = [score("found", 0.9, 2.0), score("found", 0.3, 30.0)]
-    less = [score("found", 0.9, 2.0), score("missed", 0.0, math.nan)]
-    assert summarise(less).mean_dsc < summarise(whole).mean_dsc
-    assert summarise(less).text == "DSC 0.450 · HD95 2.0 mm over 1 of 2, 1 missed"
-
-
-def test_summary_counts_what_is_missed_and_invented_and_leaves_out_what_is_absent():
-    scores = [score("found", 0.8, 4.0)] * 2 + [score("missed", 0.0, math.nan)]
-    scores += [score("invented", 0.0, math.nan), score("absent", math.nan, math.nan)]
-    summary = summarise(scores)
-    assert (summary.found, summary.missed, summary.invented, summary.counted) == (2, 1, 1, 4)
-    assert summary.text == "DSC 0.400 · HD95 4.0 mm over 2 of 4, 1 missed, 1 invented"
-
-
-def test_summary_says_when_nothing_can_be_measured():
-    assert summarise([score("missed", 0.0, math.nan)]).text == (
-        "DSC 0.000 · HD95 not measurable over 0 of 1, 1 missed"
-    )
-    assert summarise([]).text == "nothing to compare: neither holds a class"
-    assert math.isnan(summarise([]).mean_dsc)
-
-
-def test_csv_has_the_fields_as_columns_and_leaves_empty_what_is_not_measurable(
-    tmp_path, prediction, reference
-):
-    scores = evaluate_volumes(prediction, reference, case="a, b")
-    path = write_scores(tmp_path / "new" / "metrics.csv", scores)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    header = "case,class_id,class_name,status,dsc,hd95_mm,prediction_ml,reference_ml"
-    assert list(rows[0]) == header.split(",") == [field.name for field in fields(ClassScore)]
-    assert rows[0]["case"] == "a, b"
-    assert float(rows[0]["dsc"]) == pytest.approx(scores[0].dsc, abs=1e-5)
-    assert (rows[1]["dsc"], rows[1]["hd95_mm"]) == ("0", "")
-    assert (rows[3]["dsc"], rows[3]["status"]) == ("", "absent")
-    assert [entry.name for entry in path.parent.iterdir()] == ["metrics.csv"]
-
-
-def test_clipboard_text_is_the_same_table_separated_by_tabs(prediction, reference):
-    lines = scores_to_text(evaluate_volumes(prediction, reference, case="a")).splitlines()
-    assert len(lines) == 1 + 4
-    assert lines[2].split("\t") == ["a", "2", "spleen", "missed", "0", "", "0", "0.01"]
 
 
 def test_folders_are_paired_by_name_whatever_the_compression(tmp_path, prediction, reference):

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import MedContextError, RunError
-from napari_medcontext.core.run import LOG_COLUMNS, RunFolder
+from napari_medcontext.core.log_table import LOG_COLUMNS
+from napari_medcontext.core.run import RunFolder
 
 FACTS = {"napari_medcontext": "0", "spacing": "[1, 1, 1]"}
 REST = {"optimizer": {"a": 1}, "best_mean_dsc": 0.5}
@@ -160,20 +161,6 @@ def test_logs_are_cut_to_the_resumed_step(run):
     assert len(rows) == 6
 
 
-def test_cutting_logs_that_do_not_exist_is_fine(run):
-    run.truncate_logs(3)
-    assert not (run.path / "log.csv").exists()
-
-
-def test_empty_log_left_by_a_kill_can_be_gone_on_with(run):
-    (run.path / "log.csv").touch()
-    run.truncate_logs(3)
-    run.append_log({"step": 4})
-    lines = (run.path / "log.csv").read_text().splitlines()
-    assert lines[0] == ",".join(LOG_COLUMNS)
-    assert lines[1].startswith("4,")
-
-
 def test_state_saved_again_takes_the_place_of_the_first(run):
     save(run, 3)
     save(run, 3, 2.0)
@@ -208,17 +195,3 @@ def test_student_and_teacher_are_of_one_state_while_a_training_saves(run):
         reads += 1
     training.join()
     assert reads > 1
-
-
-def test_rows_that_could_not_be_logged_follow_with_the_next(run):
-    log = run.path / "log.csv"
-    run.append_log({"step": 1})
-    log.rename(run.path / "moved")
-    log.mkdir()
-    run.append_log({"step": 2})
-    run.append_log({"step": 3})
-    log.rmdir()
-    (run.path / "moved").rename(log)
-    run.append_log({"step": 4})
-    with log.open(newline="") as file:
-        assert [int(row["step"]) for row in csv.DictReader(file)] == [1, 2, 3, 4]

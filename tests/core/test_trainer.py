@@ -15,7 +15,8 @@ from napari_medcontext.core.events import (
     StepFinished,
     ValidationFinished,
 )
-from napari_medcontext.core.run import LOG_COLUMNS, RunFolder
+from napari_medcontext.core.log_table import LOG_COLUMNS
+from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.trainer import train
 
 

@@ -1,0 +1,110 @@
+"""What a comparison found: a score a case and class, their means, and the table they make."""
+
+from __future__ import annotations
+
+import csv
+import io as text_io
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Literal, TextIO
+
+from napari_medcontext.core.io import atomic_path
+
+Status = Literal["found", "missed", "invented", "absent"]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How well one class of one case was predicted.
+
+    ``status`` is ``found`` (in both), ``missed`` (in the reference alone), ``invented`` (in
+    the prediction alone) or ``absent`` (in neither). A missed or invented class has a Dice
+    of 0 and no HD95 (``nan``); an absent one has neither.
+    """
+
+    case: str
+    class_id: int
+    class_name: str
+    status: Status
+    dsc: float
+    hd95_mm: float
+    prediction_ml: float
+    reference_ml: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over cases and classes, with what they leave out.
+
+    ``mean_dsc`` is taken over every class that is in the prediction or the reference, so
+    ``found + missed + invented`` of them; ``mean_hd95_mm`` over those found, since no other
+    has a distance. Both are ``nan`` where there is nothing to average.
+    """
+
+    mean_dsc: float
+    mean_hd95_mm: float
+    found: int
+    missed: int
+    invented: int
+
+    @property
+    def counted(self) -> int:
+        """Number of scores that the mean Dice is taken over."""
+        return self.found + self.missed + self.invented
+
+    @property
+    def text(self) -> str:
+        """The summary in one line, for a window or a terminal."""
+        if not self.counted:
+            return "nothing to compare: neither holds a class"
+        distance = f"HD95 {self.mean_hd95_mm:.1f} mm" if self.found else "HD95 not measurable"
+        parts = [f"DSC {self.mean_dsc:.3f} · {distance} over {self.found} of {self.counted}"]
+        parts += [f"{self.missed} missed"] if self.missed else []
+        parts += [f"{self.invented} invented"] if self.invented else []
+        return ", ".join(parts)
+
+
+def summarise(scores: Iterable[ClassScore]) -> Summary:
+    """Return the means of scores, a missed or invented class counting as a Dice of 0."""
+    scores = list(scores)
+    count = Counter(score.status for score in scores)
+    return Summary(
+        mean_dsc=_mean([score.dsc for score in scores if score.status != "absent"]),
+        mean_hd95_mm=_mean([score.hd95_mm for score in scores if score.status == "found"]),
+        found=count["found"],
+        missed=count["missed"],
+        invented=count["invented"],
+    )
+
+
+def write_scores(path: Path, scores: Iterable[ClassScore]) -> Path:
+    """Write scores as CSV, one row a case and class, what is not measurable left empty."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        _write_table(file, scores, delimiter=",")
+    return path
+
+
+def scores_to_text(scores: Iterable[ClassScore]) -> str:
+    """Return the same table separated by tabs, as spreadsheets paste it."""
+    buffer = text_io.StringIO()
+    _write_table(buffer, scores, delimiter="\t")
+    return buffer.getvalue()
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _write_table(file: TextIO, scores: Iterable[ClassScore], *, delimiter: str) -> None:
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(field.name for field in fields(ClassScore))
+    writer.writerows([_cell(value) for value in astuple(score)] for score in scores)
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.6g}"
