@@ -11,7 +11,6 @@ A second call does only what is missing.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+
+from score_rows import append_rows, by_arm, finished_rows, read_rows
 
 COLUMNS = ("arm", "seed", "weights", "mean_dsc", "hd95_mm", "missed", "seconds", "wall_seconds")
 MEDCONTEXT = (sys.executable, "-m", "napari_medcontext")
@@ -57,8 +58,7 @@ def train(options: argparse.Namespace, arm: Arm, seed: int, folder: Path) -> tup
         settings = ["--method", arm.method, "--steps", arm.steps, "--seed", seed]
         run(["train", "--dataset", options.dataset, *spacing, *settings, "--out", folder])
     wall = time.perf_counter() - started
-    with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
-        return sum(float(row["seconds"]) for row in csv.DictReader(file)), wall
+    return sum(float(row["seconds"]) for row in read_rows(folder / "log.csv")), wall
 
 
 def score(dataset: Path, run_folder: Path, weights: str) -> tuple[float, float, int]:
@@ -68,26 +68,15 @@ def score(dataset: Path, run_folder: Path, weights: str) -> tuple[float, float, 
     run(["predict", run_folder, images, "--out", out, "--weights", weights])
     table = out / "scores.csv"
     run(["evaluate", "--predictions", out, "--labels", labels, "--out", table])
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(table)
     found = [float(row["hd95_mm"]) for row in rows if row["status"] == "found"]
     missed = sum(row["status"] == "missed" for row in rows)
     return mean(float(row["dsc"]) for row in rows), mean(found), missed
 
 
-def finished(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def report(rows: Sequence[dict[str, str]]) -> None:
-    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in rows:
-        groups.setdefault((row["arm"], row["weights"]), []).append(row)
     print(f"{'arm':18s} {'weights':8s} {'DSC':>6s} {'HD95 mm':>8s} {'train s':>8s}  DSC by seed")
-    for (arm, weights), group in groups.items():
+    for (arm, weights), group in by_arm(rows).items():
         dsc, hd95, seconds = (
             mean(float(row[column]) for row in group)
             for column in ("mean_dsc", "hd95_mm", "seconds")
@@ -110,7 +99,7 @@ def main() -> None:
     arms = [Arm(method, int(steps)) for method, steps in (a.split(":") for a in options.arm)]
     for seed in options.seeds:
         for arm in arms:
-            if any(r["arm"] == arm.name and r["seed"] == str(seed) for r in finished(path)):
+            if any(r["arm"] == arm.name and r["seed"] == str(seed) for r in finished_rows(path)):
                 continue
             folder = options.out / f"{arm.name}-seed{seed}"
             seconds, wall = train(options, arm, seed, folder)
@@ -118,13 +107,9 @@ def main() -> None:
                 (arm.name, seed, weights, *score(options.dataset, folder, weights), seconds, wall)
                 for weights in arm.weights
             ]
-            new = not path.is_file()
-            with path.open("a", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerows([COLUMNS] if new else [])
-                writer.writerows(rows)
+            append_rows(path, [dict(zip(COLUMNS, row, strict=True)) for row in rows])
             print(json.dumps(rows), flush=True)
-    report(finished(path))
+    report(finished_rows(path))
 
 
 if __name__ == "__main__":

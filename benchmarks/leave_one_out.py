@@ -12,7 +12,6 @@ with one thread each does more steps a second than one process with all threads.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -24,8 +23,8 @@ from statistics import mean
 from typing import Any
 
 import yaml
+from score_rows import append_rows, by_arm, finished_rows
 
-COLUMNS = ("arm", "fold", "seed", "weights", "mean_dsc", "hd95_mm", "seconds", "settings")
 Changes = Mapping[str, Mapping[str, Any]]
 
 
@@ -60,12 +59,13 @@ def run_trial(trial: Trial) -> list[dict[str, object]]:
     """Train, predict the scan that was left out with each of the weights, and score."""
     from napari_medcontext.core.cases import decathlon_cases
     from napari_medcontext.core.config import RunConfig, RunSpec
-    from napari_medcontext.core.evaluation import evaluate_volumes, summarise
+    from napari_medcontext.core.evaluation import evaluate_volumes
     from napari_medcontext.core.events import RunFinished, StepFinished
     from napari_medcontext.core.inference import drained, load_predictor
     from napari_medcontext.core.io import read_volume
     from napari_medcontext.core.jobs import execute
     from napari_medcontext.core.run import RunFolder
+    from napari_medcontext.core.scores import summarise
 
     cases, names = decathlon_cases(trial.dataset)
     (held_out,) = (case for case in cases if case.name == trial.fold)
@@ -105,30 +105,10 @@ def run_trial(trial: Trial) -> list[dict[str, object]]:
     return rows
 
 
-def finished_rows(path: Path) -> list[dict[str, str]]:
-    """Return what earlier calls measured."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def append_rows(path: Path, rows: list[dict[str, object]]) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
 def report(rows: Iterable[Mapping[str, str]]) -> None:
     """Print a line for each arm and weights, over its folds and seeds."""
-    groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
-    for row in rows:
-        groups.setdefault((row["arm"], row["weights"]), []).append(row)
     print(f"{'arm':24s} {'weights':8s} {'n':>2s} {'DSC':>6s} {'worst':>6s} {'HD95':>6s}  each")
-    for (arm, weights), group in groups.items():
+    for (arm, weights), group in by_arm(rows).items():
         dsc = [float(row["mean_dsc"]) for row in group]
         hd95 = mean(float(row["hd95_mm"]) for row in group)
         each = " ".join(f"{value:.3f}" for value in dsc)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from napari_medcontext.core.cases import decathlon_cases
 from napari_medcontext.core.config import RunConfig, RunSpec
-from napari_medcontext.core.evaluation import evaluate_volumes, summarise, write_scores
+from napari_medcontext.core.evaluation import evaluate_volumes
 from napari_medcontext.core.events import Preparing, RunFinished, RunStarted, StepFinished
 from napari_medcontext.core.inference import Prediction, Predictor, load_predictor
 from napari_medcontext.core.io import list_nifti, read_volume, write_volume
 from napari_medcontext.core.jobs import execute
 from napari_medcontext.core.phantom import write_study
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.scores import summarise, write_scores
 from napari_medcontext.core.volume import Volume
 
 OUT = Path("example-output")

@@ -28,9 +28,6 @@ RAS_TO_DISPLAY = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0
 UNMOVED_TOLERANCE = 1e-3
 """Largest displacement, in voxels, at which a layer still counts as where it was put."""
 
-SOURCE_TOLERANCE = 1e-6
-"""Largest relative difference at which an affine is its file's own, but for rounding."""
-
 
 class ScanMetadata(TypedDict):
     """What a layer's ``metadata["medcontext"]`` holds."""
@@ -198,21 +195,6 @@ def layer_grid(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
         return Volume(grid.array, noted["affine"], layer.name)
     moved = noted["affine"] @ np.linalg.inv(noted["shown"]) @ grid.affine
     return Volume(grid.array, moved, layer.name)
-
-
-def on_source_axes(volume: Volume, source: ScanMetadata | None) -> Volume:
-    """Return a layer's volume on the axes of its file, with the file's very affine if unmoved.
-
-    Without a source the axes are those of RAS.
-    """
-    if source is None:
-        return volume.reoriented("RAS")
-    turned = volume.reoriented(source["source_orientation"])
-    affine = np.asarray(source["source_affine"])
-    close = np.allclose(turned.affine, affine, rtol=0, atol=SOURCE_TOLERANCE * np.abs(affine).max())
-    if close and turned.shape == tuple(source["source_shape"]):
-        return Volume(turned.array, affine, turned.name, turned.class_names)
-    return turned
 
 
 def is_scan(layer: Layer) -> bool:

@@ -13,7 +13,7 @@ from napari.utils import progress
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import NIFTI_SUFFIXES, read_volume
 from napari_medcontext.core.volume import Array, Volume
-from napari_medcontext.layers import LayerData, image_layer_data, labels_layer_data
+from napari_medcontext.layer_data import LayerData, image_layer_data, labels_layer_data
 from napari_medcontext.pairing import LABEL_WORDS, name_words
 from napari_medcontext.study import StudyFile, study_files
 

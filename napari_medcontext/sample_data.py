@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_medcontext.core.phantom import make_study
-from napari_medcontext.layers import image_layer_data, labels_layer_data
+from napari_medcontext.layer_data import image_layer_data, labels_layer_data
 
 if TYPE_CHECKING:
     from napari.types import LayerData

@@ -16,7 +16,7 @@ from napari_medcontext.core.io import write_volume
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_geometry import source_of
-from napari_medcontext.layers import to_source_orientation
+from napari_medcontext.layer_volumes import to_source_orientation
 
 
 def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

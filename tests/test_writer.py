@@ -15,7 +15,7 @@ from napari.utils.notifications import Notification, notification_manager
 from npe2 import PluginManager
 
 from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.layers import layer_to_volume
+from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.writer import save_labels, write_layer
 
 SHAPE = (7, 9, 11)

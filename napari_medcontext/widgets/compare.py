@@ -15,15 +15,10 @@ from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QFormLayout, QVBoxLayout, QWidget
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.evaluation import (
-    ClassScore,
-    evaluate_volumes,
-    scores_to_text,
-    summarise,
-    write_scores,
-)
+from napari_medcontext.core.evaluation import evaluate_volumes
+from napari_medcontext.core.scores import ClassScore, scores_to_text, summarise, write_scores
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layers import layer_to_volume
+from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.widgets.labels_box import LabelsBox, fitting_reference, newest_prediction
 from napari_medcontext.widgets.parts import button, label, row
 from napari_medcontext.widgets.score_table import ScoreTable

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QSignalBlocker, Qt, Signal
 from superqt import QDoubleRangeSlider
 
 from napari_medcontext.core.volume import Array
-from napari_medcontext.layers import contrast_limits
+from napari_medcontext.layer_data import contrast_limits
 
 PERCENTILES = (1.0, 99.0)
 

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from napari_medcontext.core.volume import Array, Volume
-from napari_medcontext.layers import LayerData, image_layer_data, labels_layer_data
+from napari_medcontext.layer_data import LayerData, image_layer_data, labels_layer_data
 
 TITLE_POINTS = 8
 MOVED = ("scale", "translate", "metadata", "colormap", "features")

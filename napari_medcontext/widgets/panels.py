@@ -14,7 +14,7 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medcontext.core.volume import Array, same_grid
-from napari_medcontext.layers import image_layer_data, labels_layer_data
+from napari_medcontext.layer_data import image_layer_data, labels_layer_data
 from napari_medcontext.widgets.contrast import SharedContrast
 from napari_medcontext.widgets.panel_grid import PanelGrid
 from napari_medcontext.widgets.panel_layers import (

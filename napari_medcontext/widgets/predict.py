@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
 
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.layers import layer_to_volume, scan_layers
+from napari_medcontext.layer_volumes import layer_to_volume
+from napari_medcontext.pairing import scan_layers
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row, tick_box
 from napari_medcontext.widgets.prediction import Prediction

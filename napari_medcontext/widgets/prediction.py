@@ -18,9 +18,9 @@ from napari_medcontext.core.events import Event, PredictionProgress, PredictionS
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.jobs import PredictFolder, PredictSpec, probability_path
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.layers import add_prediction
 from napari_medcontext.runners import ProcessRunner
 from napari_medcontext.snapshots import Scan, planned_cases, writer
+from napari_medcontext.viewer_layers import add_prediction
 from napari_medcontext.widgets.work import Work
 
 SECONDS_TO_DIE = 5.0

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_medcontext.core.events import Event, PreviewReady, RunStarted
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layers import add_volumes
+from napari_medcontext.viewer_layers import add_volumes
 from napari_medcontext.widgets.contrast import contrast_slider
 from napari_medcontext.widgets.panel_layers import Panel
 from napari_medcontext.widgets.panels import PanelViewer

@@ -8,7 +8,8 @@ from napari.layers import Layer
 
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.volume import Volume, same_grid
-from napari_medcontext.layers import layer_grid, layer_to_volume
+from napari_medcontext.layer_geometry import layer_grid
+from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.scan_table import ScanRow
 

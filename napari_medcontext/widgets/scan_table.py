@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_medcontext.core.config import Role
-from napari_medcontext.layers import pair_layers, scan_layers
+from napari_medcontext.pairing import pair_layers, scan_layers
 from napari_medcontext.widgets.parts import ChoiceBox, choices
 
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -9,8 +9,8 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_medcontext.core.evaluation import ClassScore
 from napari_medcontext.core.metrics import METRICS
+from napari_medcontext.core.scores import ClassScore
 
 _STATUS = {
     "found": ("found", "The class is in the prediction and in the reference."),

@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from pathlib import Path
 
-from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_medcontext.core.config import RunConfig, RunSpec
 from napari_medcontext.core.errors import MedContextError, RunError
-from napari_medcontext.core.events import (
-    Event,
-    Paused,
-    Preparing,
-    Resumed,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    Warned,
-)
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
 from napari_medcontext.snapshots import planned_cases, writer
-from napari_medcontext.widgets.curves import Curves
 from napari_medcontext.widgets.docks import Dock, open_dock
 from napari_medcontext.widgets.forms import field_label
-from napari_medcontext.widgets.pace import Pace, about_text, expected_seconds, minutes_text
+from napari_medcontext.widgets.pace import about_text, expected_seconds
 from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
-from napari_medcontext.widgets.run_log import logged_events
+from napari_medcontext.widgets.run_monitor import RunMonitor
 from napari_medcontext.widgets.run_names import free_name, next_name, run_in
 from napari_medcontext.widgets.scan_choice import chosen_scans, preflight
 from napari_medcontext.widgets.scan_table import ScanTable
 from napari_medcontext.widgets.session import real_viewer, session_of
 from napari_medcontext.widgets.settings_panel import SettingsPanel
 
-TELLING_SECONDS = 0.5
-"""Shortest time between two messages of how far the run is."""
 OTHER_DOCKS: dict[Dock, str] = {
     "Preview": "Watch what the student and the teacher answer while they learn.",
     "Predict": "Apply this run to open scans.",
@@ -76,17 +53,13 @@ class TrainDock(QWidget):
         """Whether the settings of a run that starts come back next time."""
         self._viewer = viewer
         self._session = session_of(viewer)
-        self._steps, self._paused = 0, False
-        self._told = -TELLING_SECONDS
-        self._pace: Pace | None = None
-        self._completed: Path | None = None
         self._build()
         self._lay_out()
         self._restore_preferences()
         self.scans.changed.connect(self._check)
         self.settings.changed.connect(self._estimate)
-        self._session.event_received.connect(self._receive)
-        self._show_state()
+        self.monitor.running_told.connect(self._follow_running)
+        self.monitor.ended.connect(self._end)
         self._check()
         self._estimate()
         self._join()
@@ -99,7 +72,7 @@ class TrainDock(QWidget):
             config, run = self.config(), self._new_run()
             scans = chosen_scans(self.scans.rows(), list(self._viewer.layers))
         except MedContextError as error:
-            self._tell_error(str(error))
+            self.monitor.tell_error(str(error))
             return
         self.run_path.setText(str(run.path))
         kind = str(self.runner.currentData())
@@ -116,7 +89,7 @@ class TrainDock(QWidget):
             write_scans()
             run.create(spec)
 
-        self._begin(run, config)
+        self.monitor.begin(run, config)
         self._session.train(run, prepare, kind)
 
     def resume(self) -> None:
@@ -125,29 +98,16 @@ class TrainDock(QWidget):
             run = self._named_run()
             config = run.spec().config
         except MedContextError as error:
-            self._tell_error(str(error))
+            self.monitor.tell_error(str(error))
             return
         finished = run.last_step() >= config.training.steps
         # A finished run tells nothing of how fast this machine is now.
-        self._begin(run, None if finished else config)
+        self.monitor.begin(run, None if finished else config)
         if run.is_alive() or finished:
             self._session.attach(run.path)
         else:
-            self._show_log(run)
+            self.monitor.show_log(run)
             self._session.train(run, lambda: None, str(self.runner.currentData()))
-
-    def pause(self) -> None:
-        """Pause, or go on after a pause."""
-        if self._paused:
-            self._session.resume()
-        else:
-            self._session.pause()
-            self.message.setText("Pausing after this step…")
-
-    def stop(self) -> None:
-        """Save and end."""
-        self._session.stop()
-        self.message.setText("Stopping after this step; what was learned is kept…")
 
     def config(self) -> RunConfig:
         """Return the settings as the form says.
@@ -190,17 +150,11 @@ class TrainDock(QWidget):
         self.resume_button = button(
             "train_resume", "Resume", "Go on with the run in this folder, or show it.", self.resume
         )
-        self.pause_button = button(
-            "train_pause", "Pause", "Wait after the current step; press again to go on.", self.pause
-        )
-        self.stop_button = button(
-            "train_stop", "Stop", "End after the current step; what was learned is kept.", self.stop
-        )
-        self.progress = QProgressBar()
-        self.progress.setObjectName("train_progress")
-        self.progress.setTextVisible(False)
-        self.message = label("train_message")
-        self.curves = Curves()
+        self.monitor = RunMonitor(self._session, self)
+        # Shown in this dock like its own.
+        self.pause_button, self.stop_button = self.monitor.pause_button, self.monitor.stop_button
+        self.progress, self.message = self.monitor.progress, self.monitor.message
+        self.curves = self.monitor.curves
         self.next_buttons = [self._opener(name, tip) for name, tip in OTHER_DOCKS.items()]
 
     def _lay_out(self) -> None:
@@ -255,7 +209,7 @@ class TrainDock(QWidget):
             If the folder holds another run.
         """
         run = self._named_run()
-        if run.path == self._completed:
+        if run.path == self.monitor.completed:
             return RunFolder(next_name(run.path))
         run.require_free()
         return run
@@ -269,110 +223,25 @@ class TrainDock(QWidget):
         except MedContextError as error:
             self.estimate.setText(f"⚠ {error}")
             return
-        seconds = expected_seconds(config)
-        time = "" if seconds is None else f", {about_text(seconds)}, as fast as the last run here"
-        self.estimate.setText(f"{config.training.steps} steps{time}.")
+        duration = ""
+        if (seconds := expected_seconds(config)) is not None:
+            duration = f", {about_text(seconds)}, as fast as the last run here"
+        self.estimate.setText(f"{config.training.steps} steps{duration}.")
 
-    # Events
+    # While it runs
 
     def _join(self) -> None:
-        """Show the run that is under way already: docks come and go, a run stays."""
-        run = self._session.run
-        if run is None or not self._session.is_training:
-            return
-        config = None
-        with suppress(MedContextError):  # as long as its scans are prepared, nothing is written
-            config = run.spec().config
-        self.run_path.setText(str(run.path))
-        self._begin(run, config)
-        recent = self._session.recent
-        if RunStarted in recent:
-            self._receive(recent[RunStarted])
-            self._show_log(run)
-        for kind in (StepFinished, Paused):
-            if kind in recent:
-                self._receive(recent[kind])
+        if self._session.is_training and self._session.run is not None:
+            self.run_path.setText(str(self._session.run.path))
+        self.monitor.join()
 
-    def _show_log(self, run: RunFolder) -> None:
-        for event in logged_events(run):
-            self.curves.receive(event)
-
-    def _begin(self, run: RunFolder, config: RunConfig | None) -> None:
-        self._paused, self._pace = False, None if config is None else Pace(config)
-        self._completed = None
-        self.curves.clear()
-        self.progress.setRange(0, 0)
-        self.message.setText(f"Preparing {run.name}…")
-        self._show_state(running=True)
-
-    def _receive(self, event: Event) -> None:
-        self.curves.receive(event)
-        match event:
-            case Preparing(message=message):
-                self.message.setText(f"{message}…")
-            case RunStarted(steps=steps, first_step=first):
-                self._steps, self._paused = steps, False
-                self.progress.setRange(0, steps)
-                self.progress.setValue(first)
-                self._show_state()
-            case StepFinished():
-                self._follow_step(event)
-            case Paused(step=step):
-                self._paused = True
-                if self._pace is not None:
-                    self._pace.wait()
-                self.message.setText(f"Paused after step {step} of {self._steps}.")
-                self._show_state()
-            case Resumed():
-                self._paused = False
-                self._show_state()
-            case Warned(message=message):
-                show_info(message)
-            case RunFinished():
-                self._end(event)
-
-    def _end(self, event: RunFinished) -> None:
-        self.progress.setRange(0, max(1, self._steps))
-        self.progress.setValue(event.step)
-        self._paused = False
-        if self._pace is not None:
-            self._pace.remember()
-        if event.reason == "completed" and self._session.run is not None:
-            self._completed = self._session.run.path
-        if event.reason == "failed":
-            self._tell_error(event.message)
-        else:
-            self.message.setText(event.message)
-            show_info(event.message)
-        self._show_state()
-        self._estimate()
-        self.finished.emit()
-
-    def _follow_step(self, event: StepFinished) -> None:
-        if self._pace is not None:
-            self._pace.step(event.step, event.seconds)
-        # Every change composes the whole window anew, and steps may come by the dozen.
-        if time.monotonic() - self._told < TELLING_SECONDS:
-            return
-        self._told = time.monotonic()
-        self.progress.setValue(event.step)
-        self.message.setText(f"Step {event.step} of {self._steps}{self._time_left()}")
-
-    def _time_left(self) -> str:
-        seconds = None if self._pace is None else self._pace.seconds_left(self._steps)
-        return "" if seconds is None else f" · {minutes_text(seconds)} left"
-
-    def _show_state(self, running: bool | None = None) -> None:
-        running = self._session.is_training if running is None else running
+    def _follow_running(self, running: bool) -> None:
         self.train_button.setEnabled(not running)
         self.resume_button.setEnabled(not running)
-        self.pause_button.setEnabled(running)
-        self.stop_button.setEnabled(running)
-        self.pause_button.setText("Go on" if self._paused else "Pause")
 
-    def _tell_error(self, text: str) -> None:
-        self.message.setText(f"⚠ {text}")
-        show_error(text)
+    def _end(self) -> None:
+        self._estimate()
+        self.finished.emit()
 
     def _opener(self, name: Dock, tip: str) -> QPushButton:
         return button(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dock_helpers import docked
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QTableWidget
 
@@ -13,11 +14,6 @@ from napari_medcontext.widgets.compare import CompareDock
 ABDOMENS = Path(__file__).parents[3] / "shared" / "data" / "abdomen_labels"
 NAMES = {1: "liver", 2: "spleen", 3: "pancreas", 4: "aorta"}
 SCALE = (5.0, 2.0, 1.0)
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
 
 
 @pytest.fixture
@@ -39,9 +35,7 @@ def prediction(viewer, reference):
 
 @pytest.fixture
 def dock(viewer, prediction):
-    dock = CompareDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Compare")
-    return dock
+    return docked(viewer, CompareDock)
 
 
 def add_labels(viewer, array, name, *, translate=(0.0, 0.0, 0.0), class_names=None, **medcontext):
@@ -58,7 +52,7 @@ def add_labels(viewer, array, name, *, translate=(0.0, 0.0, 0.0), class_names=No
 
 
 def press_compare(dock, qtbot) -> None:
-    with qtbot.waitSignal(dock.compared, timeout=20_000):
+    with qtbot.waitSignal(dock.compared, timeout=120_000):
         qtbot.mouseClick(dock.compare_button, Qt.MouseButton.LeftButton)
 
 
@@ -109,7 +103,7 @@ def test_columns_sort_by_value_with_what_is_not_measurable_last(dock, qtbot):
 
 
 def test_button_waits_while_it_compares(dock, qtbot):
-    with qtbot.waitSignal(dock.compared, timeout=20_000):
+    with qtbot.waitSignal(dock.compared, timeout=120_000):
         dock.compare_button.click()
         assert not dock.compare_button.isEnabled()
     assert dock.compare_button.isEnabled()
@@ -247,8 +241,7 @@ def test_thirteen_organs_of_a_real_abdomen_are_compared(make_napari_viewer, qtbo
             units=("mm",) * 3,
             metadata={"medcontext": medcontext},
         )
-    dock = CompareDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Compare")
+    dock = docked(viewer, CompareDock)
     press_compare(dock, qtbot)
     assert len(dock.scores) == 13
     assert dock.table.item(1, 2).text() == "6.00"

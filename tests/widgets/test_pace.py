@@ -5,11 +5,6 @@ from napari_medcontext.widgets import pace
 from napari_medcontext.widgets.pace import Pace, about_text, expected_seconds, minutes_text
 
 
-@pytest.fixture(autouse=True)
-def _own_preferences(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-
-
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]

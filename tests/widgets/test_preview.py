@@ -57,7 +57,7 @@ def send(viewer, dock, qtbot):
         if not isinstance(event, PreviewReady):
             session_of(viewer).event_received.emit(event)
             return
-        with qtbot.waitSignal(dock.panels.shown, timeout=20_000):
+        with qtbot.waitSignal(dock.panels.shown, timeout=120_000):
             session_of(viewer).event_received.emit(event)
 
     return _send
@@ -215,7 +215,7 @@ def test_kept_layers_share_no_memory_with_the_preview(viewer, dock, send):
 def test_answers_of_the_last_run_leave_the_panels_when_another_begins(viewer, dock, send, qtbot):
     send(run_started())
     send(preview())
-    with qtbot.waitSignal(dock.panels.shown, timeout=20_000):
+    with qtbot.waitSignal(dock.panels.shown, timeout=120_000):
         session_of(viewer).run_changed.emit(None)
     assert "No preview" in dock.header.text()
     assert not dock.keep_button.isEnabled()
@@ -248,7 +248,7 @@ def test_closed_dock_goes_on_and_shows_the_newest_when_opened_again(viewer, dock
     container.hide()
     session_of(viewer).event_received.emit(preview(1))
     session_of(viewer).event_received.emit(preview(2, step=330))
-    with qtbot.waitSignal(dock.panels.shown, timeout=20_000):
+    with qtbot.waitSignal(dock.panels.shown, timeout=120_000):
         container.show()
     shown = np.asarray(dock.panels.model.layers[5].data)
     np.testing.assert_array_equal(shown, in_display_order(preview(2).student))

@@ -2,75 +2,26 @@ import sys
 
 import numpy as np
 import pytest
+from dock_helpers import SHAPE, add_scan, close_by_user, docked, finish
 from napari._qt import qt_main_window
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QComboBox
 
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layers import add_volumes, image_layer_data, labels_layer_data
 from napari_medcontext.runners import FolderWatcher
+from napari_medcontext.viewer_layers import add_volumes
 from napari_medcontext.widgets.predict import PredictDock
 from napari_medcontext.widgets.run_names import next_name, run_in
 from napari_medcontext.widgets.scan_choice import chosen_scans
 from napari_medcontext.widgets.session import session_of
 from napari_medcontext.widgets.train import TrainDock
 
-SHAPE = (24, 24, 20)
-TINY = {
-    "data": {"patch_size": (32, 16, 16)},
-    "training": {"steps": 4, "preview_every": 1.0, "batch_size": 1},
-    "device": {"device": "cpu", "threads": 1},
-}
-
-
-class UsersClose(QCloseEvent):
-    """A close as it comes from the window's frame, not from the program."""
-
-    def spontaneous(self):
-        return True
-
-
-@pytest.fixture(autouse=True)
-def _own_preferences(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def dock(viewer, tmp_path):
-    for number in (1, 2):
-        add_scan(viewer, number)
-    dock = TrainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Train")
-    dock.run_path.setText(str(tmp_path / "run"))
-    dock.set_config(dock.config().updated(TINY))
-    return dock
-
-
-def add_scan(viewer, number, labels=None):
-    rng = np.random.default_rng(number)
-    organ = np.zeros(SHAPE, dtype=np.uint8)
-    organ[6:16, 6:16, 5:15] = 3
-    image = rng.normal(size=SHAPE).astype(np.float32) + 3 * (organ > 0)
-    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
-    parts = [
-        image_layer_data(Volume(image, affine, f"scan {number}")),
-        labels_layer_data(
-            Volume(organ if labels is None else labels, affine, f"scan {number} organs", {3: "box"})
-        ),
-    ]
-    adders = (viewer.add_image, viewer.add_labels)
-    for add, (data, attributes, _) in zip(adders, parts, strict=True):
-        add(data, **attributes)
-
-
-def finish(qtbot, dock, press):
-    with qtbot.waitSignal(dock.finished, timeout=120_000):
-        press()
+def dock(train_dock):
+    """The dock, with previews every second."""
+    train_dock.set_config(train_dock.config().updated({"training": {"preview_every": 1.0}}))
+    return train_dock
 
 
 def test_layers_are_paired_by_name_and_train(dock):
@@ -121,8 +72,7 @@ def test_labels_that_are_painted_on_later_are_trained_on_as_they_were(dock, view
 
 
 def test_layers_kept_from_a_preview_are_offered_neither_to_training_nor_to_prediction(dock, viewer):
-    predict = PredictDock(viewer)
-    viewer.window.add_dock_widget(predict, name="Predict")
+    predict = docked(viewer, PredictDock)
     volume = Volume(np.zeros(SHAPE, np.float32), np.eye(4), "preview step 4: image")
     labels = Volume(np.ones(SHAPE, np.uint8), np.eye(4), "preview step 4: reference")
     add_volumes(viewer, [volume], [labels], (), preview_of="scan 1")
@@ -157,22 +107,21 @@ def test_dock_opened_in_mid_run_shows_the_run_as_the_first_one_did(dock, viewer,
     dock.set_config(dock.config().updated({"training": {"steps": 100_000}}))
     dock.train()
     qtbot.waitUntil(lambda: len(dock.curves.points("dice_ce")[0]) > 2, timeout=60_000)
-    dock.pause()
-    qtbot.waitUntil(lambda: dock.pause_button.text() == "Go on", timeout=30_000)
+    dock.pause_button.click()
+    qtbot.waitUntil(lambda: dock.pause_button.text() == "Go on", timeout=120_000)
     points, message = dock.curves.points("dice_ce"), dock.message.text()
     viewer.window.remove_dock_widget(dock)
     dock.deleteLater()
     qtbot.wait(50)
     viewer.layers["scan 1"].name = "renamed while no dock was there"
-    again = TrainDock(viewer)
-    viewer.window.add_dock_widget(again, name="Train")
+    again = docked(viewer, TrainDock)
     assert again.run_path.text() == str(session_of(viewer).run.path)
     assert (again.message.text(), again.pause_button.text()) == (message, "Go on")
     assert again.curves.points("dice_ce")[0] == points[0]
     np.testing.assert_allclose(again.curves.points("dice_ce")[1], points[1])
     assert (again.progress.value(), again.progress.maximum()) == (points[0][-1], 100_000)
-    again.pause()
-    qtbot.waitUntil(lambda: again.curves.points("dice_ce")[0][-1] > points[0][-1], timeout=30_000)
+    again.pause_button.click()
+    qtbot.waitUntil(lambda: again.curves.points("dice_ce")[0][-1] > points[0][-1], timeout=120_000)
     finish(qtbot, again, again.stop_button.click)
 
 
@@ -186,8 +135,7 @@ def test_labels_of_another_shape_are_refused_by_name(dock, viewer):
 
 
 def test_without_layers_train_says_what_to_open(viewer, tmp_path):
-    dock = TrainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Train")
+    dock = docked(viewer, TrainDock)
     dock.run_path.setText(str(tmp_path / "run"))
     dock.train()
     assert "no scan to train on" in dock.message.text()
@@ -216,8 +164,7 @@ def test_train_and_predict_through_the_buttons(dock, viewer, qtbot, tmp_path, ki
     finish(qtbot, dock, dock.train_button.click)
     assert dock.curves.points("dice_ce")[0] == [1, 2, 3, 4]
     assert "Finished 4 steps" in dock.message.text()
-    predict = PredictDock(viewer)
-    viewer.window.add_dock_widget(predict, name="Predict")
+    predict = docked(viewer, PredictDock)
     predict.tick([viewer.layers["scan 1"]])
     finish(qtbot, predict, predict.predict_button.click)
     made = viewer.layers["scan 1 · run student"]
@@ -262,7 +209,7 @@ def test_closing_napari_asks_what_becomes_of_the_run(dock, viewer, qtbot, choice
     if choice == "continue":
         assert run.is_alive()
         run.send("stop")
-    qtbot.waitUntil(lambda: not run.is_alive(), timeout=30_000)
+    qtbot.waitUntil(lambda: not run.is_alive(), timeout=120_000)
     assert run.last_step() > 0
 
 
@@ -280,16 +227,16 @@ def test_closing_by_the_user_is_asked_about_once_and_a_paused_run_goes_on_in_the
     # As napari's own, but that the window stays for the fixture to close.
     patched = pytest.MonkeyPatch()
     patched.setattr(window, "close", lambda: QApplication.sendEvent(window, QCloseEvent()))
-    QApplication.sendEvent(window, UsersClose())
+    close_by_user(viewer)
     qtbot.waitUntil(lambda: asked == ["cancel"], timeout=5000)
-    dock.pause()
-    qtbot.waitUntil(lambda: dock.pause_button.text() == "Go on", timeout=30_000)
+    dock.pause_button.click()
+    qtbot.waitUntil(lambda: dock.pause_button.text() == "Go on", timeout=120_000)
     assert session.is_training
-    QApplication.sendEvent(window, UsersClose())
+    close_by_user(viewer)
     qtbot.waitUntil(lambda: not session.is_training, timeout=5000)
     patched.undo()
     assert asked == ["cancel", "continue"]
     assert run.command() == "run"
     assert run.is_alive()
     run.send("stop")
-    qtbot.waitUntil(lambda: not run.is_alive(), timeout=30_000)
+    qtbot.waitUntil(lambda: not run.is_alive(), timeout=120_000)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import psutil
 import pytest
+from dock_helpers import AFFINE, SHAPE, anatomy, docked, finish, predict_dock
 from npe2 import PluginManager
 from safetensors.numpy import save_file
 
@@ -24,58 +25,18 @@ from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.core.journal import JournalWriter
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layers import image_layer_data, labels_layer_data
-from napari_medcontext.widgets.predict import PredictDock
 from napari_medcontext.widgets.preview import PreviewDock
 from napari_medcontext.widgets.session import session_of
-from napari_medcontext.widgets.train import TrainDock
 
-SHAPE = (24, 24, 20)
-AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
 IMAGE, LABELS = "scan 1", "scan 1 organs"
 STEPS = 15
 MANY = 150
-TINY = {
-    "data": {"patch_size": (32, 16, 16)},
-    "training": {"steps": 3, "preview_every": 0.0, "batch_size": 1},
-    "device": {"device": "cpu", "threads": 1},
-}
-
-
-@pytest.fixture(autouse=True)
-def _own_preferences(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def dock(viewer, tmp_path):
-    for number in (1, 2):
-        image, organ = anatomy(number)
-        add(viewer.add_image, image_layer_data(Volume(image, AFFINE, f"scan {number}")))
-        organs = Volume(organ, AFFINE, f"scan {number} organs", {3: "box"})
-        add(viewer.add_labels, labels_layer_data(organs))
-    dock = TrainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Train")
-    dock.run_path.setText(str(tmp_path / "run"))
-    dock.set_config(dock.config().updated(TINY))
-    return dock
-
-
-def anatomy(seed):
-    organ = np.zeros(SHAPE, dtype=np.uint8)
-    organ[6:16, 6:16, 5:15] = 3
-    noise = np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
-    return noise + organ, organ
-
-
-def add(adder, layer_data):
-    data, attributes, _ = layer_data
-    return adder(data, **attributes)
+def dock(train_dock):
+    train_dock.set_config(train_dock.config().updated({"training": {"steps": 3}}))
+    return train_dock
 
 
 def snapshot(viewer):
@@ -90,16 +51,11 @@ def refusal(dock, viewer, qtbot):
     """Press Train, and return the message of a refusal that left everything as it was."""
     before = snapshot(viewer)
     dock.train_button.click()
-    qtbot.waitUntil(lambda: not session_of(viewer).is_training, timeout=30_000)
+    qtbot.waitUntil(lambda: not session_of(viewer).is_training, timeout=120_000)
     assert snapshot(viewer) == before
     assert dock.train_button.isEnabled()
     assert not dock.stop_button.isEnabled()
     return dock.message.text()
-
-
-def finish(qtbot, dock, press, seconds=120):
-    with qtbot.waitSignal(dock.finished, timeout=1000 * seconds):
-        press()
 
 
 def wait_for(qtbot, viewer, kind):
@@ -313,11 +269,7 @@ def trained(tmp_path):
 
 @pytest.fixture
 def predict(dock, viewer, trained):
-    predict = PredictDock(viewer)
-    viewer.window.add_dock_widget(predict, name="Predict")
-    predict.run_path.setText(str(trained.path))
-    predict.tick([viewer.layers[IMAGE]])
-    return predict
+    return predict_dock(viewer, trained, IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +314,7 @@ def test_folder_or_scan_that_cannot_be_predicted_is_refused_by_name(
         predict.run_path.setText(str(run))
         predict.tick([viewer.layers[image]] if image else [])
         predict.predict_button.click()
-        qtbot.waitUntil(predict.predict_button.isEnabled, timeout=30_000)
+        qtbot.waitUntil(predict.predict_button.isEnabled, timeout=120_000)
         assert [part for part in parts if part not in predict.message.text()] == []
         assert snapshot(viewer) == before
     offered = {predict.scans.item(index).text() for index in range(predict.scans.count())}
@@ -373,8 +325,7 @@ def test_folder_or_scan_that_cannot_be_predicted_is_refused_by_name(
 
 
 def test_run_goes_on_when_its_layers_are_removed(dock, viewer, qtbot, tmp_path):
-    preview = PreviewDock(viewer)
-    viewer.window.add_dock_widget(preview, name="Preview")
+    preview = docked(viewer, PreviewDock)
     dock.set_config(dock.config().updated({"training": {"steps": STEPS, "preview_every": 60.0}}))
     dock.train_button.click()
     removed_at = wait_for(qtbot, viewer, StepFinished).step

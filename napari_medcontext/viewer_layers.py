@@ -1,4 +1,7 @@
-"""Between volumes and napari's layers: the only module that adds layers to a viewer."""
+"""What the plugin adds to a viewer: predictions on their scans, and volumes of a preview.
+
+No other module adds layers to a viewer.
+"""
 
 from __future__ import annotations
 
@@ -13,129 +16,23 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_medcontext.colours import class_colour, class_colours
+from napari_medcontext.colours import class_colour
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array
-from napari_medcontext.core.volume import Array, Volume, same_grid
+from napari_medcontext.core.volume import Array, Volume
+from napari_medcontext.layer_data import class_attributes, image_layer_data, labels_layer_data
 from napari_medcontext.layer_geometry import (
-    AXIS_LABELS,
-    DISPLAY_ORIENTATION,
     METADATA_KEY,
     ScanMetadata,
     layer_grid,
     metadata_of,
-    on_source_axes,
     placement,
     scan_metadata,
     source_of,
     world_matrix,
 )
-from napari_medcontext.pairing import pair_layers, scan_layers
 
-__all__ = [
-    "add_prediction",
-    "add_volumes",
-    "class_colours",
-    "contrast_limits",
-    "image_layer_data",
-    "labels_layer_data",
-    "layer_grid",
-    "layer_to_volume",
-    "pair_layers",
-    "scan_layers",
-    "to_source_orientation",
-]
-
-LayerData = tuple[Array, dict[str, Any], str]
 _LayerType = TypeVar("_LayerType", Image, Labels)
-
-CONTRAST_PERCENTILES = (0.5, 99.5)
-_SAMPLED_VOXELS = 200_000
-_INDEX, _CLASS = "index", "class"
-
-
-def image_layer_data(volume: Volume, path: str | None = None) -> LayerData:
-    """Return a scan as napari's ``(data, attributes, "image")``, placed in the display world.
-
-    Parameters
-    ----------
-    volume
-        Of any orientation; the layer's data are a view on its array, axes ``(z, y, x)``.
-    path
-        The file that it came from.
-    """
-    data, attributes = _layer_data(volume, path)
-    return data, attributes | {"contrast_limits": contrast_limits(data)}, "image"
-
-
-def labels_layer_data(volume: Volume, path: str | None = None) -> LayerData:
-    """Return labels as napari's ``(data, attributes, "labels")``, placed in the display world.
-
-    Parameters
-    ----------
-    volume
-        Class ids; whole numbers of any type, kept in the smallest unsigned one.
-    path
-        The file that they came from.
-
-    Raises
-    ------
-    ScanError
-        If a voxel is negative or no whole number.
-    """
-    data, attributes = _layer_data(volume, path)
-    data = as_label_array(data, volume.name)
-    return data, attributes | _class_attributes(data, volume.class_names), "labels"
-
-
-def layer_to_volume(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
-    """Return a layer's voxels with their true place in the patient.
-
-    Parameters
-    ----------
-    layer
-        A 3D image or labels layer, made by this plugin or not.
-    layers
-        The viewer's layers, among which the scan is found that a "New labels" layer was
-        drawn on.
-
-    Returns
-    -------
-    Volume
-        Axes as in the layer's data, usually ``(z, y, x)``; a view, not a copy. A layer that
-        the user moved lies where it was moved to. A layer of which nothing is known is
-        taken to lie where it is shown.
-
-    Raises
-    ------
-    ScanError
-        If the layer is multiscale, in colour or of other than three dimensions.
-    """
-    return replace(
-        layer_grid(layer, layers), array=np.asarray(layer.data), class_names=class_names_of(layer)
-    )
-
-
-def to_source_orientation(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
-    """Return a layer's voxels on the axes of the file that it, or its scan, came from.
-
-    Written to disk, it has that file's shape and affine, unless the user moved the layer.
-    Parameters and errors are those of :func:`layer_to_volume`.
-    """
-    layers = list(layers)
-    return on_source_axes(layer_to_volume(layer, layers), source_of(layer, layers))
-
-
-def class_names_of(layer: Layer) -> dict[int, str]:
-    """Return a labels layer's names by class id, from its metadata or its features table."""
-    noted = scan_metadata(layer)
-    if noted is not None and noted.get("class_names"):
-        return dict(noted["class_names"])
-    features = getattr(layer, "features", None)
-    if features is None or not {_INDEX, _CLASS} <= set(features.columns):
-        return {}
-    rows = zip(features[_INDEX], features[_CLASS], strict=True)
-    return {int(index): name for index, name in rows if isinstance(name, str)}
 
 
 def add_prediction(
@@ -186,7 +83,7 @@ def add_prediction(
         layer_name = f"{name} · {class_name}"
         _renew_or_add(viewer, Image, image_layer, layer_name, noted, turned.array, attributes)
     data = as_label_array(predicted.array, name)
-    attributes = _class_attributes(data, volume.class_names)
+    attributes = class_attributes(data, volume.class_names)
     return _renew_or_add(viewer, Labels, image_layer, name, noted, data, attributes)
 
 
@@ -218,41 +115,6 @@ def add_volumes(
         viewer.add_layer(layer)
 
 
-def contrast_limits(
-    data: Array, percentiles: tuple[float, float] = CONTRAST_PERCENTILES
-) -> tuple[float, float]:
-    """Return limits in which the bulk of a scan is seen, from a thinned-out copy."""
-    step = max(1, round((data.size / _SAMPLED_VOXELS) ** (1 / 3)))
-    sample = data[(slice(None, None, step),) * data.ndim]
-    sample = sample[np.isfinite(sample)]
-    if sample.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(sample, percentiles))
-    if low == high:
-        low, high = float(sample.min()), float(sample.max())
-    return (low, high) if low < high else (low, low + 1.0)
-
-
-def _layer_data(volume: Volume, path: str | None) -> tuple[Array, dict[str, Any]]:
-    shown = volume.reoriented(DISPLAY_ORIENTATION)
-    noted = metadata_of(volume, shown, path)
-    return shown.array, {
-        "name": volume.name,
-        "scale": tuple(np.diag(noted["shown"])[:3]),
-        "translate": tuple(noted["shown"][:3, 3]),
-        "units": ("mm",) * 3,
-        "axis_labels": AXIS_LABELS,
-        "metadata": {METADATA_KEY: noted},
-    }
-
-
-def _class_attributes(data: Array, class_names: Mapping[int, str]) -> dict[str, Any]:
-    rare = np.unique(data[data > 255]) if data.dtype != np.uint8 else ()
-    names = {index: name for index, name in sorted(class_names.items()) if index}
-    table = {_INDEX: list(names), _CLASS: list(names.values())}
-    return {"colormap": class_colours(rare)} | ({"features": table} if names else {})
-
-
 def _probability_attributes(class_name: str, class_names: Mapping[int, str]) -> dict[str, Any]:
     class_id = next((index for index, name in class_names.items() if name == class_name), 1)
     colours = [[0, 0, 0, 0], class_colour(class_id)]
@@ -270,8 +132,7 @@ def _on_layer_axes(volume: Volume, image_layer: Image, layers: list[Layer]) -> V
     noted = source_of(image_layer, layers)
     unmoved = grid if noted is None else replace(grid, affine=noted["affine"])
     for candidate in (grid, unmoved):
-        turned = volume.reoriented(candidate.orientation)
-        if same_grid(candidate, turned):
+        if (turned := volume.turned_onto(candidate)) is not None:
             return turned
     raise ScanError(
         f"The prediction “{volume.name}”, {volume.shape}, does not lie on the voxels of "

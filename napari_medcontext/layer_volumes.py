@@ -1,0 +1,81 @@
+"""From a napari layer back to a volume: its voxels with their true place in the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from napari.layers import Layer
+
+from napari_medcontext.core.volume import Volume
+from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
+from napari_medcontext.layer_geometry import ScanMetadata, layer_grid, scan_metadata, source_of
+
+SOURCE_TOLERANCE = 1e-6
+"""Largest relative difference at which an affine is its file's own, but for rounding."""
+
+
+def layer_to_volume(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
+    """Return a layer's voxels with their true place in the patient.
+
+    Parameters
+    ----------
+    layer
+        A 3D image or labels layer, made by this plugin or not.
+    layers
+        The viewer's layers, among which the scan is found that a "New labels" layer was
+        drawn on.
+
+    Returns
+    -------
+    Volume
+        Axes as in the layer's data, usually ``(z, y, x)``; a view, not a copy. A layer that
+        the user moved lies where it was moved to. A layer of which nothing is known is
+        taken to lie where it is shown.
+
+    Raises
+    ------
+    ScanError
+        If the layer is multiscale, in colour or of other than three dimensions.
+    """
+    return replace(
+        layer_grid(layer, layers), array=np.asarray(layer.data), class_names=class_names_of(layer)
+    )
+
+
+def to_source_orientation(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
+    """Return a layer's voxels on the axes of the file that it, or its scan, came from.
+
+    Written to disk, it has that file's shape and affine, unless the user moved the layer.
+    Parameters and errors are those of :func:`layer_to_volume`.
+    """
+    layers = list(layers)
+    return _on_source_axes(layer_to_volume(layer, layers), source_of(layer, layers))
+
+
+def class_names_of(layer: Layer) -> dict[int, str]:
+    """Return a labels layer's names by class id, from its metadata or its features table."""
+    noted = scan_metadata(layer)
+    if noted is not None and noted.get("class_names"):
+        return dict(noted["class_names"])
+    features = getattr(layer, "features", None)
+    if features is None or not {INDEX_COLUMN, CLASS_COLUMN} <= set(features.columns):
+        return {}
+    rows = zip(features[INDEX_COLUMN], features[CLASS_COLUMN], strict=True)
+    return {int(index): name for index, name in rows if isinstance(name, str)}
+
+
+def _on_source_axes(volume: Volume, source: ScanMetadata | None) -> Volume:
+    """Return a layer's volume on the axes of its file, with the file's very affine if unmoved.
+
+    Without a source the axes are those of RAS.
+    """
+    if source is None:
+        return volume.reoriented("RAS")
+    turned = volume.reoriented(source["source_orientation"])
+    affine = np.asarray(source["source_affine"])
+    close = np.allclose(turned.affine, affine, rtol=0, atol=SOURCE_TOLERANCE * np.abs(affine).max())
+    if close and turned.shape == tuple(source["source_shape"]):
+        return Volume(turned.array, affine, turned.name, turned.class_names)
+    return turned

@@ -1,0 +1,194 @@
+"""What is seen of a run under way, and the buttons that pause and stop it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QProgressBar, QWidget
+
+from napari_medcontext.core.config import RunConfig
+from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.core.events import (
+    Event,
+    Paused,
+    Preparing,
+    Resumed,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    Warned,
+)
+from napari_medcontext.core.run import RunFolder
+from napari_medcontext.widgets.beat import beat
+from napari_medcontext.widgets.curves import Curves
+from napari_medcontext.widgets.pace import Pace, minutes_text
+from napari_medcontext.widgets.parts import button, label
+from napari_medcontext.widgets.run_log import logged_events
+from napari_medcontext.widgets.session import Session
+
+
+class RunMonitor(QObject):
+    """Follows the run of a session; its dock lays out the widgets.
+
+    Parameters
+    ----------
+    session
+        Whose run is followed.
+    dock
+        That with which it ends.
+    """
+
+    running_told = Signal(bool)
+    """Whether a run is under way; told whenever that may have changed."""
+    ended = Signal()
+    """A run has ended, in whatever way."""
+
+    def __init__(self, session: Session, dock: QWidget) -> None:
+        super().__init__(dock)
+        self.completed: Path | None = None
+        """The folder of the run that was followed to its last step, until another begins."""
+        self._session = session
+        self._steps, self._paused = 0, False
+        self._step = 0
+        self._beat = beat(self, self._tell_step)
+        self._pace: Pace | None = None
+        self.pause_button = button(
+            "train_pause", "Pause", "Wait after the current step; press again to go on.", self.pause
+        )
+        self.stop_button = button(
+            "train_stop", "Stop", "End after the current step; what was learned is kept.", self.stop
+        )
+        self.progress = QProgressBar()
+        self.progress.setObjectName("train_progress")
+        self.progress.setTextVisible(False)
+        self.message = label("train_message")
+        self.curves = Curves()
+        session.event_received.connect(self._receive)
+
+    def pause(self) -> None:
+        """Pause, or go on after a pause."""
+        if self._paused:
+            self._session.resume()
+        else:
+            self._session.pause()
+            self.message.setText("Pausing after this step…")
+
+    def stop(self) -> None:
+        """Save and end."""
+        self._session.stop()
+        self.message.setText("Stopping after this step; what was learned is kept…")
+
+    def begin(self, run: RunFolder, config: RunConfig | None) -> None:
+        """Make ready for a run that is about to start.
+
+        Parameters
+        ----------
+        run
+            Its folder.
+        config
+            Its settings; without them no time is told.
+        """
+        self._paused, self._pace = False, None if config is None else Pace(config)
+        self.completed = None
+        self.curves.clear()
+        self.progress.setRange(0, 0)
+        self.message.setText(f"Preparing {run.name}…")
+        self._show_state(running=True)
+
+    def join(self) -> None:
+        """Show the run that is under way already, if any: docks come and go, a run stays."""
+        self._show_state()
+        run = self._session.run
+        if run is None or not self._session.is_training:
+            return
+        config = None
+        with suppress(MedContextError):  # as long as its scans are prepared, nothing is written
+            config = run.spec().config
+        self.begin(run, config)
+        recent = self._session.recent
+        if RunStarted in recent:
+            self._receive(recent[RunStarted])
+            self.show_log(run)
+        for kind in (StepFinished, Paused):
+            if kind in recent:
+                self._receive(recent[kind])
+
+    def show_log(self, run: RunFolder) -> None:
+        """Draw the steps that a run has done before."""
+        for event in logged_events(run):
+            self.curves.receive(event)
+
+    def tell_error(self, text: str) -> None:
+        """Say what went wrong, here and as napari does."""
+        self.message.setText(f"⚠ {text}")
+        show_error(text)
+
+    def _receive(self, event: Event) -> None:
+        self.curves.receive(event)
+        match event:
+            case Preparing(message=message):
+                self.message.setText(f"{message}…")
+            case RunStarted(steps=steps, first_step=first):
+                self._steps, self._paused = steps, False
+                self.progress.setRange(0, steps)
+                self.progress.setValue(first)
+                self._show_state()
+            case StepFinished():
+                self._follow_step(event)
+            case Paused(step=step):
+                self._paused = True
+                self._beat.stop()
+                self.progress.setValue(step)
+                if self._pace is not None:
+                    self._pace.wait()
+                self.message.setText(f"Paused after step {step} of {self._steps}.")
+                self._show_state()
+            case Resumed():
+                self._paused = False
+                self._show_state()
+            case Warned(message=message):
+                show_info(message)
+            case RunFinished():
+                self._end(event)
+
+    def _end(self, event: RunFinished) -> None:
+        self._beat.stop()
+        self.progress.setRange(0, max(1, self._steps))
+        self.progress.setValue(event.step)
+        self._paused = False
+        if self._pace is not None:
+            self._pace.remember()
+        if event.reason == "completed" and self._session.run is not None:
+            self.completed = self._session.run.path
+        if event.reason == "failed":
+            self.tell_error(event.message)
+        else:
+            self.message.setText(event.message)
+            show_info(event.message)
+        self._show_state()
+        self.ended.emit()
+
+    def _follow_step(self, event: StepFinished) -> None:
+        if self._pace is not None:
+            self._pace.step(event.step, event.seconds)
+        self._step = event.step
+        if not self._beat.isActive():
+            self._beat.start()
+
+    def _tell_step(self) -> None:
+        self.progress.setValue(self._step)
+        self.message.setText(f"Step {self._step} of {self._steps}{self._time_left()}")
+
+    def _time_left(self) -> str:
+        seconds = None if self._pace is None else self._pace.seconds_left(self._steps)
+        return "" if seconds is None else f" · {minutes_text(seconds)} left"
+
+    def _show_state(self, running: bool | None = None) -> None:
+        running = self._session.is_training if running is None else running
+        self.pause_button.setEnabled(running)
+        self.stop_button.setEnabled(running)
+        self.pause_button.setText("Go on" if self._paused else "Pause")
+        self.running_told.emit(running)

@@ -1,0 +1,33 @@
+"""A window, and the Train dock in it; what a user set before is never touched."""
+
+import pytest
+from dock_helpers import add_scan, docked
+
+from napari_medcontext.widgets.train import TrainDock
+
+TINY = {
+    "data": {"patch_size": (32, 16, 16)},
+    "training": {"steps": 4, "preview_every": 0.0, "batch_size": 1},
+    "device": {"device": "cpu", "threads": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_preferences(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def train_dock(viewer, tmp_path):
+    """The Train dock with two scans and settings that train on them within seconds."""
+    for number in (1, 2):
+        add_scan(viewer, number)
+    dock = docked(viewer, TrainDock)
+    dock.run_path.setText(str(tmp_path / "run"))
+    dock.set_config(dock.config().updated(TINY))
+    return dock
