@@ -218,6 +218,8 @@ def pooled(phase: Phase, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]
             "maximum_ms": max(late),
             "frames_per_second": sum(r["frames"] for r in results)
             / sum(r["seconds"] for r in results),
+            "window_cores": sum(r["computed"] for r in results)
+            / sum(r["seconds"] for r in results),
             "torch_in_napari": any(result["torch"] for result in results),
             "largest": [
                 {"at": when, "ms": gap, "busy": busy, "near": near(when, gap, result["events"])}
@@ -272,8 +274,8 @@ def verdicts(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def report(rows: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> None:
     """Print the table, the largest gaps and the verdicts."""
-    heads = ("median", "p99", "max", "frames/s", "steps/s", "alone")
-    keys = ("median_ms", "p99_ms", "maximum_ms", "frames_per_second")
+    heads = ("median", "p99", "max", "frames/s", "cores", "steps/s", "alone")
+    keys = ("median_ms", "p99_ms", "maximum_ms", "frames_per_second", "window_cores")
     keys += ("steps_per_second", "steps_per_second_alone")
     print(f"\n{'gaps beyond 10 ms, ms':24s}" + "".join(f"{head:>9s}" for head in heads))
     for row in rows:

@@ -78,6 +78,7 @@ class GapRecorder:
         self._timer.timeout.connect(self._tick)
         self.began = self.last = time.perf_counter()
         self._worked = time.thread_time()
+        self._computed = time.process_time()
 
     def start(self) -> None:
         """Begin; what the GUI thread does before its next tick counts already."""
@@ -86,12 +87,13 @@ class GapRecorder:
         self.frames = 0
         self.began = self.last = time.perf_counter()
         self._worked = time.thread_time()
+        self._computed = time.process_time()
         self._timer.start()
 
-    def stop(self) -> float:
-        """End, and return the seconds since the start."""
+    def stop(self) -> tuple[float, float]:
+        """End, and return the seconds since the start, and how many a core computed for us."""
         self._timer.stop()
-        return time.perf_counter() - self.began
+        return time.perf_counter() - self.began, time.process_time() - self._computed
 
     def note(self, what: str) -> None:
         """Remember that something happened now."""
@@ -176,12 +178,13 @@ def show_window(task: Task) -> None:
     watchdog = Watchdog(recorder)
     if task.stacks:
         watchdog.start()
-    seconds = record(recorder, dock, preview, viewer, task)
+    seconds, computed = record(recorder, dock, preview, viewer, task)
     watchdog.stop()
     if scroller is not None:
         scroller.stop()
     found = {
         "seconds": seconds,
+        "computed": computed,
         "frames": recorder.frames,
         "gaps": recorder.gaps,
         "events": recorder.events,
@@ -213,8 +216,13 @@ def open_docks(viewer: Any, task: Task) -> tuple[Any, Any]:
     return dock, preview
 
 
-def record(recorder: GapRecorder, dock: Any, preview: Any, viewer: Any, task: Task) -> float:
-    """Record from the press of Train until so many seconds after the first step."""
+def record(
+    recorder: GapRecorder, dock: Any, preview: Any, viewer: Any, task: Task
+) -> tuple[float, float]:
+    """Record from the press of Train until so many seconds after the first step.
+
+    Returns the seconds, and how many of them a core computed for this process.
+    """
     from napari_medcontext.widgets.session import session_of
 
     first_step: list[float] = []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pyqtgraph as pg
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medcontext.core.events import Event, RunStarted, StepFinished, ValidationFinished
+from napari_medcontext.widgets.beat import beat
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 LOSS_COLOURS = {
@@ -20,7 +20,6 @@ LOSS_TITLES = {
     "consistency": "consistency with the teacher",
 }
 DICE_COLOUR = "#CC79A7"
-DRAWING_MILLISECONDS = 500
 
 
 class Curves(QWidget):
@@ -36,9 +35,7 @@ class Curves(QWidget):
         self._dice: pg.PlotWidget | None = None
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._points: dict[str, tuple[list[float], list[float]]] = {}
-        # Steps may come faster than anybody can see, and each drawing takes its time.
-        self._pace = QTimer(self, singleShot=True, interval=DRAWING_MILLISECONDS)
-        self._pace.timeout.connect(self._draw)
+        self._beat = beat(self, self._draw)
 
     def receive(self, event: Event) -> None:
         """Add what an event says; a run that goes on forgets the steps it does again."""
@@ -82,8 +79,8 @@ class Curves(QWidget):
             return
         steps.append(step)
         values.append(value)
-        if not self._pace.isActive():
-            self._pace.start()
+        if not self._beat.isActive():
+            self._beat.start()
 
     def _draw(self) -> None:
         for name, (steps, values) in self._points.items():

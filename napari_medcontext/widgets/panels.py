@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import ceil
 from time import monotonic
 
 from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.qt import QtViewer
+from qtpy.compat import isalive
 from qtpy.QtCore import QSize, QTimer, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -126,7 +128,7 @@ class PanelViewer(QWidget):
     def set_labels_opacity(self, opacity: float) -> None:
         """Set how much the labels cover, from 0 to 1."""
         self._opacity = opacity
-        for labels in self.model.layers[1::2]:
+        for _, labels in self._pairs():
             labels.opacity = opacity
 
     def link_slices(self, on: bool) -> None:
@@ -188,10 +190,22 @@ class PanelViewer(QWidget):
         if not contents:
             return
         previous, self._current = self._current, contents
-        if previous and same_grid(previous[0].image_volume(), contents[0].image_volume()):
-            yield from self._replace(previous, contents)
-        else:
-            yield from self._move(contents)
+        with self._undrawn():
+            if previous and same_grid(previous[0].image_volume(), contents[0].image_volume()):
+                yield from self._replace(previous, contents)
+            else:
+                yield from self._move(contents)
+
+    @contextmanager
+    def _undrawn(self) -> Iterator[None]:
+        """Draw once at the end: each drawing takes longer than all the rest of a renewal."""
+        canvas = self._canvas().canvas.native
+        canvas.setUpdatesEnabled(False)
+        try:
+            yield
+        finally:
+            if isalive(canvas):
+                canvas.setUpdatesEnabled(True)
 
     def _make_canvas(self) -> None:
         canvas = QtViewer(self.model)
@@ -220,11 +234,12 @@ class PanelViewer(QWidget):
         self.set_labels_opacity(self._opacity)
 
     def _replace(self, previous: Sequence[Panel], contents: Sequence[Panel]) -> Iterator[None]:
-        """Renew voxels, one panel a turn of the event loop."""
+        """Renew voxels, one layer a turn of the event loop."""
         for (image, labels), before, panel in zip(self._pairs(), previous, contents, strict=True):
             if panel.image is not before.image:
                 image.data = image_layer_data(panel.image_volume())[0]
                 self.contrast.widen(panel.image)
+                yield
             labels.data = labels_layer_data(panel.labels_volume())[0]
             if image.name != panel.title:
                 image.name = panel.title
@@ -242,12 +257,14 @@ class PanelViewer(QWidget):
             yield
             move_layer(labels, labels_layer_data(panel.labels_volume()))
             yield
-        self.model.dims.set_point(0, best_slice(self.model.layers[1::2]))
+        self.model.dims.set_point(0, best_slice([labels for _, labels in self._pairs()]))
         self.model.reset_view()
         self._hold_slices(self._slices_linked)
 
     def _pairs(self) -> list[tuple[Layer, Layer]]:
-        return list(zip(self.model.layers[::2], self.model.layers[1::2], strict=True))
+        # A slice of napari's list would be another such list, with all its events: 25 ms.
+        layers = list(self.model.layers)
+        return list(zip(layers[::2], layers[1::2], strict=True))
 
     def _hold_slices(self, on: bool) -> None:
         if self._link is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.settings import get_settings
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_medcontext.core.events import Event, PreviewReady, RunStarted
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.viewer_layers import add_volumes
+from napari_medcontext.widgets.beat import beat
 from napari_medcontext.widgets.contrast import contrast_slider
 from napari_medcontext.widgets.panel_layers import Panel
 from napari_medcontext.widgets.panels import PanelViewer
@@ -63,8 +64,7 @@ class PreviewDock(QWidget):
         self.panels = PanelViewer(TITLES)
         self.panels.follow(self._viewer)
         self._build()
-        self._clock = QTimer(self, interval=1000)
-        self._clock.timeout.connect(self._tell_age)
+        self._clock = beat(self, self._tell_age)
         session = session_of(viewer)
         session.event_received.connect(self._on_event)
         session.run_changed.connect(self._forget)
@@ -141,7 +141,6 @@ class PreviewDock(QWidget):
         self.panels.show_panels(panels_of(preview, image, self._class_names))
         self.keep_button.setEnabled(True)
         self._tell_age()
-        self._clock.start()
 
     def _forget(self, run: object) -> None:
         """Take the old run's answers away: the next ones are another run's."""
@@ -167,6 +166,7 @@ class PreviewDock(QWidget):
             steps = f" of {self._steps}" if self._steps else ""
             age = age_text(monotonic() - self._arrived)
             self.header.setText(f"step {self._preview.step}{steps} · {self._preview.name} · {age}")
+            self._clock.start()
 
 
 def _prefer_below_the_canvas(viewer: Any) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.resources import LOADING_GIF_PATH
 from napari.utils import progress
-from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.runners import Runner
-
-PROGRESS_MILLISECONDS = 1000
+from napari_medcontext.widgets.beat import beat
 
 
 class _Relay(GeneratorWorker):
@@ -63,8 +62,7 @@ class Work(QObject):
         _calm_spinners()
         self._per_cent = 0
         # napari's bar, when moved, lets the next events in: never amid the delivery of one.
-        self._pace = QTimer(self, singleShot=True, interval=PROGRESS_MILLISECONDS)
-        self._pace.timeout.connect(self._move_bar)
+        self._beat = beat(self, self._move_bar)
         self._worker = create_worker(
             _relayed,
             runner,
@@ -83,8 +81,8 @@ class Work(QObject):
     def show_progress(self, done: float, total: float) -> None:
         """Move the bar in napari's activity dock soon; it counts in whole per cent."""
         self._per_cent = int(100 * done / max(total, 1))
-        if self.is_running and not self._pace.isActive():
-            self._pace.start()
+        if self.is_running and not self._beat.isActive():
+            self._beat.start()
 
     def let_go(self) -> None:
         """Hear nothing more: the window is closing, or other work is watched."""
@@ -108,7 +106,7 @@ class Work(QObject):
         self._bar.update(self._per_cent - self._bar.n)
 
     def _close_bar(self) -> None:
-        self._pace.stop()
+        self._beat.stop()
         self._bar.close()
 
     def _receive(self, event: Event) -> None:

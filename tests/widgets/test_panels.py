@@ -29,7 +29,7 @@ def make_contents(seed=0, shape=SHAPE, affine=None, image=None):
 @pytest.fixture
 def show(qtbot):
     def _show(panels, contents):
-        with qtbot.waitSignal(panels.shown, timeout=20_000):
+        with qtbot.waitSignal(panels.shown, timeout=120_000):
             panels.show_panels(contents)
 
     return _show
@@ -97,6 +97,18 @@ def test_forty_updates_add_no_layers_and_keep_what_the_user_set(panels, show):
     assert model.dims.point == point
     assert list(layers[0].contrast_limits) == [0.25, 0.5]
     np.testing.assert_array_equal(pixels(panels)[3][1], make_contents(40)[3].labels)
+
+
+def test_contents_on_the_same_grid_are_drawn_once(panels, show, qtbot):
+    show(panels, make_contents())
+    qtbot.wait(300)
+    drawn = []
+    canvas = panels._canvas().canvas._scene_canvas
+    canvas.events.draw.connect(lambda event: drawn.append(event))
+    show(panels, make_contents(1))
+    qtbot.waitUntil(lambda: bool(drawn), timeout=5000)
+    qtbot.wait(300)
+    assert len(drawn) == 1
 
 
 def test_contrast_is_the_same_in_all_panels_and_stays_so(panels, show):
@@ -192,7 +204,7 @@ def test_only_the_newest_contents_are_shown_once_a_hidden_panel_is_seen(panels, 
         panels.show_panels(make_contents(seed))
     qtbot.wait(50)
     assert not panels.model.layers
-    with qtbot.waitSignal(panels.shown, timeout=20_000):
+    with qtbot.waitSignal(panels.shown, timeout=120_000):
         panels.show()
     np.testing.assert_array_equal(pixels(panels)[0][0], make_contents(2)[0].image)
 
@@ -208,7 +220,7 @@ def test_updates_in_3d_are_throttled_and_the_last_one_is_not_lost(panels, show, 
         panels.show_panels(make_contents(seed))
         qtbot.wait(20)
     assert not times
-    qtbot.waitUntil(lambda: bool(times), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(times), timeout=120_000)
     np.testing.assert_array_equal(pixels(panels)[2][1], make_contents(7)[2].labels)
 
 
