@@ -6,6 +6,7 @@ Importing this module imports no torch; only reading and writing does.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,6 +62,7 @@ def write_state(
             save_file(contiguous, _weight_file(temporary, name), metadata=dict(facts))
         if rest is not None:
             torch.save(dict(rest), _optimizer_file(temporary))
+        _flush(temporary)
         if state.exists():
             _set_aside(state)
         temporary.rename(state)
@@ -125,6 +127,13 @@ def read_optimizer(state: Path) -> dict[str, Any]:
             "from napari-medcontext. Predict with the run as it is, or train anew."
         ) from error
     return rest
+
+
+def _flush(state: Path) -> None:
+    """Put a state's files on the disk itself: the one before it goes next, power or not."""
+    for path in state.iterdir():
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
 
 
 def _weight_file(state: Path, network: str) -> Path:
