@@ -16,6 +16,7 @@ from typing import Any
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.widgets.docks import open_dock
+from napari_medcontext.widgets.panel_layers import best_slice
 
 PATIENCE_SECONDS = 1200.0
 LEFTOVERS = re.compile(r"run(-\d+)?|[1-5]-[a-z0-9-]+\.png|metrics\.csv")
@@ -130,7 +131,10 @@ class Tour:
                 path.unlink()
 
     def predict(self) -> None:
-        """Predict the scan that was not trained on."""
+        """Predict the scan that was not trained on, and look at it alone."""
+        for layer in self._viewer.layers:
+            layer.visible = layer is self.test_image
+        self._viewer.dims.set_point(0, best_slice([self.test_labels]))
         dock = open_dock(self._viewer, "Predict")
         dock.tick([self.test_image])
         self._press_and_wait(dock.predict_button, dock.finished)

@@ -47,7 +47,7 @@ def add_prediction(
 
     An earlier prediction of that name, image and run is renewed in place, so that layers do
     not pile up; the user's own layers stay as they are, and so do predictions that were
-    corrected, renamed or locked.
+    corrected, renamed or locked. A new one is hidden where its image is.
 
     Parameters
     ----------
@@ -172,6 +172,8 @@ def _renew_or_add(
                     setattr(layer, key, value)
             return layer
     metadata = {METADATA_KEY: noted}
+    # Over another scan, which is shown instead of its own, a prediction would look wrong.
+    attributes = {"visible": image_layer.visible} | attributes
     layer = layer_type(data, name=name, metadata=metadata, **place, **attributes)
     viewer.add_layer(layer)
     return layer

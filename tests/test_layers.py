@@ -261,6 +261,19 @@ def test_prediction_lies_on_its_image_and_has_its_class_names(affine):
     assert saved.array[1, 2, 8] == 2
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_prediction_is_shown_where_its_scan_is(seen):
+    volume = scan()
+    image, viewer = image_layer(volume), ViewerModel()
+    viewer.add_layer(image)
+    image.visible = seen
+    layer = add_prediction(viewer, predicted_on(volume), image, "student")
+    assert layer.visible == seen
+    layer.visible = not seen
+    add_prediction(viewer, predicted_on(volume, 1), image, "student")
+    assert layer.visible != seen
+
+
 def test_second_prediction_renews_the_first_and_no_other_layer():
     volume = scan()
     image, viewer = image_layer(volume), ViewerModel()

@@ -6,7 +6,7 @@ import pyqtgraph as pg
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medcontext.core.events import Event, RunStarted, StepFinished, ValidationFinished
-from napari_medcontext.widgets.beat import beat
+from napari_medcontext.widgets.beat import Beat
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 LOSS_COLOURS = {
@@ -35,7 +35,7 @@ class Curves(QWidget):
         self._dice: pg.PlotWidget | None = None
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._points: dict[str, tuple[list[float], list[float]]] = {}
-        self._beat = beat(self, self._draw)
+        self._beat = Beat(self, self._draw)
 
     def receive(self, event: Event) -> None:
         """Add what an event says; a run that goes on forgets the steps it does again."""
@@ -79,8 +79,7 @@ class Curves(QWidget):
             return
         steps.append(step)
         values.append(value)
-        if not self._beat.isActive():
-            self._beat.start()
+        self._beat.start()
 
     def _draw(self) -> None:
         for name, (steps, values) in self._points.items():

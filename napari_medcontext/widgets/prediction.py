@@ -64,6 +64,7 @@ class Prediction(QObject):
         self._weights = weights
         self._folder = PredictFolder(tempfile.mkdtemp(prefix="medcontext-predict-"))
         self._dropped: list[str] = []
+        self._hidden: list[str] = []
         self._started = time.monotonic()
         cases = tuple(
             case.model_copy(update={"name": f"{index:02d}"})
@@ -137,7 +138,9 @@ class Prediction(QObject):
             else None
         )
         name = f"{image.name} · {self._run.name} {self._weights}"
-        add_prediction(self._viewer, labels, image, name, maps, self._run.path)
+        shown = add_prediction(self._viewer, labels, image, name, maps, self._run.path)
+        if not (image.visible and shown.visible):
+            self._hidden.append(image.name)
 
     def _end(self, event: RunFinished) -> None:
         failed = event.reason == "failed"
@@ -145,6 +148,9 @@ class Prediction(QObject):
         seconds = time.monotonic() - self._started
         gone = [f"“{name}” was removed; its prediction is dropped." for name in self._dropped]
         told = event.message if failed else f"{event.message} ({seconds:.0f} s)"
+        if self._hidden:
+            scans = ", ".join(f"“{name}”" for name in self._hidden)
+            gone.append(f"Switch on the eyes of {scans} and the new labels to see them.")
         # Layers that are removed from now on must not be held here.
         self._targets = {}
         self.ended.emit(" ".join([told, *gone]), failed)

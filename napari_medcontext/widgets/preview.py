@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_medcontext.core.events import Event, PreviewReady, RunStarted
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.viewer_layers import add_volumes
-from napari_medcontext.widgets.beat import beat
+from napari_medcontext.widgets.beat import Beat
 from napari_medcontext.widgets.contrast import contrast_slider
 from napari_medcontext.widgets.panel_layers import Panel
 from napari_medcontext.widgets.panels import PanelViewer
@@ -64,7 +64,7 @@ class PreviewDock(QWidget):
         self.panels = PanelViewer(TITLES)
         self.panels.follow(self._viewer)
         self._build()
-        self._clock = beat(self, self._tell_age)
+        self._clock = Beat(self, self._tell_age)
         session = session_of(viewer)
         session.event_received.connect(self._on_event)
         session.run_changed.connect(self._forget)

@@ -22,7 +22,7 @@ from napari_medcontext.core.events import (
     Warned,
 )
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.widgets.beat import beat
+from napari_medcontext.widgets.beat import Beat
 from napari_medcontext.widgets.curves import Curves
 from napari_medcontext.widgets.pace import Pace, minutes_text
 from napari_medcontext.widgets.parts import button, label
@@ -53,7 +53,7 @@ class RunMonitor(QObject):
         self._session = session
         self._steps, self._paused = 0, False
         self._step = 0
-        self._beat = beat(self, self._tell_step)
+        self._beat = Beat(self, self._tell_step)
         self._pace: Pace | None = None
         self.pause_button = button(
             "train_pause", "Pause", "Wait after the current step; press again to go on.", self.pause
@@ -175,8 +175,7 @@ class RunMonitor(QObject):
         if self._pace is not None:
             self._pace.step(event.step, event.seconds)
         self._step = event.step
-        if not self._beat.isActive():
-            self._beat.start()
+        self._beat.start()
 
     def _tell_step(self) -> None:
         self.progress.setValue(self._step)

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QApplication, QLabel
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.runners import Runner
-from napari_medcontext.widgets.beat import beat
+from napari_medcontext.widgets.beat import Beat
+from napari_medcontext.widgets.collector import short_collections
 
 
 class _Relay(GeneratorWorker):
@@ -60,9 +61,10 @@ class Work(QObject):
         self._clean_up = clean_up
         self._bar = progress(total=0, desc=title)
         _calm_spinners()
+        short_collections.enter()
         self._per_cent = 0
         # napari's bar, when moved, lets the next events in: never amid the delivery of one.
-        self._beat = beat(self, self._move_bar)
+        self._beat = Beat(self, self._move_bar)
         self._worker = create_worker(
             _relayed,
             runner,
@@ -81,7 +83,7 @@ class Work(QObject):
     def show_progress(self, done: float, total: float) -> None:
         """Move the bar in napari's activity dock soon; it counts in whole per cent."""
         self._per_cent = int(100 * done / max(total, 1))
-        if self.is_running and not self._beat.isActive():
+        if self.is_running:
             self._beat.start()
 
     def let_go(self) -> None:
@@ -89,7 +91,7 @@ class Work(QObject):
         if not self.is_running:
             return
         self.is_running, self._let_go = False, True
-        self._close_bar()
+        self._close()
         self.runner.let_go()
         # Whichever of this and the relay's end comes second cleans up.
         if self._relay_ended:
@@ -103,11 +105,13 @@ class Work(QObject):
 
     def _move_bar(self) -> None:
         self._bar.total = 100
-        self._bar.update(self._per_cent - self._bar.n)
+        if self._per_cent != self._bar.n:
+            self._bar.update(self._per_cent - self._bar.n)
 
-    def _close_bar(self) -> None:
+    def _close(self) -> None:
         self._beat.stop()
         self._bar.close()
+        short_collections.leave()
 
     def _receive(self, event: Event) -> None:
         if self._let_go:
@@ -115,7 +119,7 @@ class Work(QObject):
         last = isinstance(event, RunFinished)
         if last:
             self.is_running = False
-            self._close_bar()
+            self._close()
         self.event_received.emit(event)
         if last:
             self.finished.emit(event)
