@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,15 @@ import typer
 from rich.console import Console
 
 from napari_medcontext import __version__
+from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
-from napari_medcontext.core.config import Case, RunConfig, RunSpec
-from napari_medcontext.core.errors import MedContextError, RunError, ScanError, SettingsError
+from napari_medcontext import cli_study as study
+from napari_medcontext.core.config import RunSpec
+from napari_medcontext.core.errors import MedContextError, RunError, SettingsError
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.settings import load_settings_file, validated
+from napari_medcontext.core.settings import validated
 from napari_medcontext.progress import say, shown
 
 if TYPE_CHECKING:
@@ -43,14 +45,22 @@ def train(  # each argument is one option of the command
     context: typer.Context,
     images: options.Images = None,
     labels: options.Labels = None,
+    unlabelled: options.Unlabelled = None,
     dataset: options.Dataset = None,
     validation: options.Validation = None,
     out: options.RunOut = None,
     resume: options.Resume = None,
     config: options.Config = None,
+    preset: options.Preset = None,
     network: options.Network = None,
     size: options.Size = None,
+    pretrained: options.Pretrained = None,
     method: options.Method = None,
+    mask_scheme: options.MaskScheme = None,
+    mask_site: options.MaskSite = None,
+    region: options.RegionWords = None,
+    regions: options.RegionFile = None,
+    ignore_label: options.IgnoreLabel = None,
     spacing: options.Spacing = None,
     patch_size: options.PatchSize = None,
     steps: options.Steps = None,
@@ -66,21 +76,13 @@ def train(  # each argument is one option of the command
         return
     if out is None:
         raise SettingsError("Say where to write the run with --out FOLDER (or use --resume).")
-    changes = options.changed_settings(
-        network=network,
-        size=size,
-        method=method,
-        spacing=spacing,
-        patch_size=patch_size,
-        steps=steps,
-        seed=seed,
-        device=device,
-    )
-    run_config = _settings(config).updated(changes)
-    cases, names = _labelled_cases(images, labels, dataset)
-    cases = _with_validation(cases, validation or [])
-    spec = RunSpec(config=run_config, cases=cases, class_names=names)
-    _finish(RunFolder(out).create(spec))
+    changes = options.changed_settings(context.params)
+    run_config = inputs.settings(config, preset and preset.value, changes)
+    cases, names = inputs.training_cases(images, labels, dataset, unlabelled)
+    cases = inputs.with_roles(cases, validation or [], run_config.objective)
+    table = inputs.region_table(region, regions or inputs.regions_beside(config, region))
+    values = {"config": run_config, "cases": cases, "class_names": names, "regions": table}
+    _finish(RunFolder(out).create(validated(RunSpec, values, "the run")))
 
 
 @app.command()
@@ -96,7 +98,7 @@ def predict(
     from napari_medcontext.core.io import require_writable
     from napari_medcontext.core.jobs import PredictFolder, PredictSpec
 
-    cases = _scans_to_predict(images)
+    cases = inputs.scans_to_predict(images)
     RunFolder(run).spec()
     require_writable(out)
     spec = PredictSpec(
@@ -117,27 +119,74 @@ def evaluate(
     predictions: options.Predictions,
     labels: options.References,
     out: options.ScoresOut,
+    region: options.RegionWords = None,
+    regions: options.RegionFile = None,
+    ignore_label: options.UnknownLabel = None,
 ) -> None:
     """Score predictions against reference labels: DSC, HD95 in mm, volumes in ml.
 
-    Labels without a prediction are named, and make the exit code 1.
+    With regions, references hold their own class ids, and predictions what a run that learned
+    the same regions wrote. Labels without a prediction are named, and make the exit code 1.
     """
     from rich.progress import track
 
     from napari_medcontext.core.evaluation import evaluate_folders, unpredicted
     from napari_medcontext.core.io import require_writable
-    from napari_medcontext.core.scores import summarise, write_scores
+    from napari_medcontext.core.scores import summarise, summarise_classes, write_scores
 
     require_writable(out.absolute().parent)
-    work = evaluate_folders(predictions, labels)
+    table = inputs.region_table(region, regions)
+    work = evaluate_folders(predictions, labels, regions=table, ignore_label=ignore_label)
     scores = [score for case in track(work, "Comparing", console=console) for score in case]
     write_scores(out, scores)
+    classes = summarise_classes(scores)
+    for name, summary in classes.items() if len(classes) > 1 else ():
+        print(f"{name}: {summary.text}")
     print(f"{summarise(scores).text}\n{out}")
     missing = unpredicted(predictions, labels)
     if missing:
         text = f"{predictions} has no prediction for {', '.join(missing)}; no score counts them."
         say(console, text, label="Warning", style="yellow")
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("compare-methods")
+def compare_methods(  # each argument is one option of the command
+    context: typer.Context,
+    out: study.Out,
+    dataset: study.DatasetFile = None,
+    images: options.Images = None,
+    labels: options.Labels = None,
+    unlabelled: options.Unlabelled = None,
+    test: study.Test = None,
+    leave_one_out: study.LeaveOneOut = False,
+    networks: study.Networks = "unet",
+    methods: study.Methods = None,
+    arm: study.ArmWords = None,
+    ablation: study.Ablation = None,
+    baseline: study.Baseline = None,
+    seeds: study.Seeds = "0,1,2",
+    set: study.Set = None,
+    checkpoints: study.Checkpoints = 8,
+    budget_seconds: study.Budgets = None,
+    config: options.Config = None,
+    size: options.Size = None,
+    pretrained: options.Pretrained = None,
+    region: options.RegionWords = None,
+    regions: options.RegionFile = None,
+    ignore_label: options.IgnoreLabel = None,
+    spacing: options.Spacing = None,
+    patch_size: options.PatchSize = None,
+    steps: options.Steps = None,
+    device: options.Device = None,
+) -> None:
+    """Compare ways to train on the same scans, seeds and batches: tables, curves and verdicts.
+
+    Example: **medcontext compare-methods dataset.json --networks unet,unetr --out study**
+    """
+    from napari_medcontext.core.study.plan import StudyFolder
+
+    _finish(StudyFolder(out).create(study.planned(context.params)))
 
 
 @app.command()
@@ -158,69 +207,12 @@ def version() -> None:
     print(__version__)
 
 
-def _settings(file: Path | None) -> RunConfig:
-    """Return the defaults with what a file changes: one of settings, or a run's own run.yaml."""
-    # Nobody looks at previews in a terminal, so none are made unless a file asks for them.
-    defaults = RunConfig().updated({"training": {"preview_every": 0.0}})
-    if file is None:
-        return defaults
-    values = load_settings_file(file)
-    values = values.get("config", values)
-    validated(RunConfig, values, str(file))
-    return defaults.updated(values)
-
-
 def _run_to_resume(path: Path, params: Mapping[str, object]) -> RunFolder:
     """Return the run to go on with, if it is one and no other option was given."""
     options.refuse_ignored(params)
     run = RunFolder(path)
     run.spec()
     return run
-
-
-def _labelled_cases(
-    images: Path | None, labels: Path | None, dataset: Path | None
-) -> tuple[tuple[Case, ...], dict[int, str]]:
-    """Return the scans to train on, from wherever they were named, and their classes' names."""
-    from napari_medcontext.core.cases import decathlon_cases, paired_cases, refuse_duplicates
-
-    if dataset is not None and (images is not None or labels is not None):
-        raise SettingsError("Name the scans once: by --dataset, or by --images and --labels.")
-    if dataset is not None:
-        cases, names = decathlon_cases(dataset)
-    elif images is not None and labels is not None:
-        cases, names = paired_cases(images, labels), {}
-    else:
-        raise SettingsError("Name the scans: --images DIR --labels DIR, or --dataset dataset.json.")
-    refuse_duplicates(cases)
-    return cases, names
-
-
-def _with_validation(cases: tuple[Case, ...], validation: Sequence[str]) -> tuple[Case, ...]:
-    """Return the scans, those with one of these names for validation."""
-    unknown = sorted(set(validation) - {case.name for case in cases})
-    if unknown:
-        raise ScanError(
-            f"There is no scan {', '.join(unknown)} to validate on; there are "
-            f"{', '.join(case.name for case in cases)}."
-        )
-    return tuple(
-        case.model_copy(update={"role": "validation"}) if case.name in validation else case
-        for case in cases
-    )
-
-
-def _scans_to_predict(paths: Sequence[Path]) -> tuple[Case, ...]:
-    """Return a case for each file, and for each file of each folder."""
-    from napari_medcontext.core.cases import refuse_duplicates
-    from napari_medcontext.core.io import list_nifti, nifti_stem
-
-    files = [file for path in paths for file in (list_nifti(path) if path.is_dir() else [path])]
-    if not files:
-        raise ScanError(f"No .nii or .nii.gz file is in {', '.join(map(str, paths))}.")
-    cases = tuple(Case(name=nifti_stem(file), image=file.absolute()) for file in files)
-    refuse_duplicates(cases)
-    return cases
 
 
 def _refuse_overwriting(spec: PredictSpec) -> None:

@@ -2,69 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from napari_medcontext.core.config import section_model
 from napari_medcontext.core.errors import SettingsError
-from napari_medcontext.core.networks import NETWORKS
+from napari_medcontext.core.networks import network_names
+from napari_medcontext.core.presets import PRESETS
 
 SETTING_OPTIONS = {
     "network": ("network", "name"),
     "size": ("network", "size"),
+    "pretrained": ("network", "pretrained"),
     "method": ("objective", "method"),
+    "mask_scheme": ("masking", "scheme"),
+    "mask_site": ("masking", "site"),
     "spacing": ("data", "spacing"),
     "patch_size": ("data", "patch_size"),
+    "ignore_label": ("data", "ignore_label"),
     "steps": ("training", "steps"),
     "seed": ("training", "seed"),
     "device": ("device", "device"),
 }
 """Options of ``train`` that change one setting each: its section and name."""
 
-NetworkName = Enum("NetworkName", {name: name for name in NETWORKS}, type=str)  # type: ignore[misc]
+
+def _choice(title: str, names: Iterable[str]) -> Any:
+    """Return names as what an option offers; typer shows the values of such an Enum."""
+    return Enum(title, {name: name for name in names}, type=str)
 
 
-class MethodName(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum
-    """What a network learns from."""
-
-    medcontext = "medcontext"
-    supervised = "supervised"
-
-
-class SizeName(str, Enum):  # noqa: UP042
-    """How large the network is."""
-
-    small = "small"
-    paper = "paper"
+def _settings_choice(option: str) -> Any:
+    """Return the values that a setting allows as what its option offers."""
+    section, name = SETTING_OPTIONS[option]
+    return _choice(name, get_args(section_model(section).model_fields[name].annotation))
 
 
-class DeviceName(str, Enum):  # noqa: UP042
-    """Where to compute."""
-
-    auto = "auto"
-    cuda = "cuda"
-    mps = "mps"
-    cpu = "cpu"
+PresetName = _choice("PresetName", PRESETS)
+WeightsName = _choice("WeightsName", ("student", "teacher", "mean"))
+MethodName, SizeName = _settings_choice("method"), _settings_choice("size")
+SchemeName, SiteName = _settings_choice("mask_scheme"), _settings_choice("mask_site")
+DeviceName = _settings_choice("device")
 
 
-class WeightsName(str, Enum):  # noqa: UP042
-    """Whose weights predict."""
+def changed_settings(given: Mapping[str, object]) -> dict[str, dict[str, Any]]:
+    """Return the settings that options of ``train`` change, by section.
 
-    student = "student"
-    teacher = "teacher"
-    mean = "mean"
-
-
-def changed_settings(**options: object) -> dict[str, dict[str, Any]]:
-    """Return the settings that options of ``train`` change, by section; ``None`` changes none."""
+    Options that are no single setting, and those left out (``None``), change none.
+    """
     changes: dict[str, dict[str, Any]] = {}
-    for option, value in options.items():
+    for option, (section, name) in SETTING_OPTIONS.items():
+        value = given.get(option)
         if value is not None:
-            section, name = SETTING_OPTIONS[option]
             plain = value.value if isinstance(value, Enum) else value
             changes.setdefault(section, {})[name] = plain
     return changes
@@ -90,14 +83,14 @@ def refuse_ignored(params: Mapping[str, object]) -> None:
         )
 
 
-def _setting(option: str, **attributes: Any) -> Any:
+def _setting(option: str, more: str = "", **attributes: Any) -> Any:
     """Return an option with its setting's own words, default and unit for ``--help``."""
     section, name = SETTING_OPTIONS[option]
     field = section_model(section).model_fields[name]
     extra = field.json_schema_extra
     unit = f" {extra['unit']}" if isinstance(extra, dict) and extra.get("unit") else ""
     default = "" if field.default is None else f" Default: {_plain(field.default)}{unit}."
-    return typer.Option(help=f"{field.description}{default}", **attributes)
+    return typer.Option(help=f"{field.description}{more}{default}", **attributes)
 
 
 def _plain(value: object) -> str:
@@ -115,6 +108,13 @@ Dataset = Annotated[
     Path | None,
     _scans("A dataset.json in the Medical Segmentation Decathlon form, instead of folders."),
 ]
+Unlabelled = Annotated[
+    Path | None,
+    _scans(
+        "Folder of scans that join without labels; those of them that have labels are left out, "
+        "so it may be the folder of all scans."
+    ),
+]
 Validation = Annotated[list[str] | None, _scans("Name of a scan to validate on; repeatable.")]
 RunOut = Annotated[Path | None, typer.Option(help="Run folder to write.")]
 Resume = Annotated[
@@ -123,11 +123,43 @@ Resume = Annotated[
 Config = Annotated[
     Path | None, typer.Option(help="YAML or JSON file with any settings (see run.yaml).")
 ]
-Network = Annotated[NetworkName | None, _setting("network")]
+Network = Annotated[
+    str | None, _setting("network", f" There are: {', '.join(network_names())}.", metavar="NAME")
+]
 Size = Annotated[SizeName | None, _setting("size")]
+Pretrained = Annotated[
+    Path | None,
+    _setting("pretrained", exists=True, dir_okay=False, resolve_path=True, metavar="FILE"),
+]
+Preset = Annotated[
+    PresetName | None,
+    typer.Option(
+        help="What is learned and hidden, all at once; other options change single settings of it."
+    ),
+]
 Method = Annotated[MethodName | None, _setting("method")]
+MaskScheme = Annotated[SchemeName | None, _setting("mask_scheme")]
+MaskSite = Annotated[SiteName | None, _setting("mask_site")]
 Spacing = Annotated[tuple[float, float, float] | None, _setting("spacing", metavar="X Y Z")]
 PatchSize = Annotated[tuple[int, int, int] | None, _setting("patch_size", metavar="X Y Z")]
+IgnoreLabel = Annotated[int | None, _setting("ignore_label", metavar="ID")]
+RegionWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="NAME=ID,ID",
+        help="Region to learn (or to score) in place of classes, by its name and its classes' "
+        "ids, for example TC=1,4; repeatable, outermost first.",
+    ),
+]
+RegionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--regions",
+        metavar="FILE",
+        help="The same from a YAML or JSON file, or from the run.yaml of a run that learned them.",
+    ),
+]
 Steps = Annotated[int | None, _setting("steps")]
 Seed = Annotated[int | None, _setting("seed")]
 Device = Annotated[DeviceName | None, _setting("device")]
@@ -147,6 +179,15 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results of
 # evaluate
 Predictions = Annotated[Path, typer.Option(help="Folder of predicted labels.")]
 References = Annotated[Path, typer.Option(help="Folder of reference labels, of the same names.")]
+UnknownLabel = Annotated[
+    int | None,
+    typer.Option(
+        "--ignore-label",
+        metavar="ID",
+        min=1,
+        help="Id in the references that means “unknown”: what lies there is not scored.",
+    ),
+]
 ScoresOut = Annotated[Path, typer.Option(help="CSV file: one row a case and class.")]
 
 # demo

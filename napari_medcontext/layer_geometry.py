@@ -48,6 +48,10 @@ class ScanMetadata(TypedDict):
     """For a prediction: the name that it was first given."""
     prediction_run: NotRequired[str | None]
     """For a prediction: the folder of the run that it was made with."""
+    regions: NotRequired[dict[str, tuple[int, ...]]]
+    """For a prediction of regions, by their numbers: name to class ids, outermost first."""
+    unknown_id: NotRequired[int | None]
+    """For a prediction: the class id that means “unknown” in its run's labels."""
     fingerprint: NotRequired[int]
     """For a prediction: a checksum of its voxels as they were predicted."""
     preview_of: NotRequired[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,19 +24,30 @@ from napari_medcontext.core.events import (
     RunFinished,
     RunStarted,
     StepFinished,
+    StudyProgress,
+    TrainingScored,
     ValidationFinished,
     Warned,
 )
 
 STYLES = {"completed": "green", "stopped": "yellow", "failed": "bold red"}
+LOSS_TITLES = {"dice_ce": "loss", "dice_ce_masked": "masked", "consistency": "teacher"}
+HIDDEN = {
+    "tube": "columns hidden along {axis}",
+    "blocks": "blocks hidden",
+    "structure": "structures hidden",
+    "": "nothing hidden",
+}
 
 
 def shown(events: Iterable[Event], console: Console) -> RunFinished:
     """Show events as they come, and return the last."""
     last = RunFinished("failed", message="nothing happened")
+    # A step has those losses that it descended; the others stay as they came last.
+    losses: dict[str, float] = {}
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
@@ -45,7 +56,9 @@ def shown(events: Iterable[Event], console: Console) -> RunFinished:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("Starting", total=None, rate="")
         for event in events:
-            _move(progress, task, event)
+            if isinstance(event, StepFinished):
+                losses |= event.losses
+            _move(progress, task, event, losses)
             _tell(console, event)
             if isinstance(event, RunFinished):
                 last = event
@@ -63,17 +76,22 @@ def say(console: Console, text: str, *, label: str = "", style: str = "") -> Non
     console.print(f"{lead}{escape(text)}", emoji=False, highlight=False, soft_wrap=True)
 
 
-def _move(progress: Progress, task: TaskID, event: Event) -> None:
-    """Move the bar as far as an event says."""
+def _move(progress: Progress, task: TaskID, event: Event, losses: Mapping[str, float]) -> None:
+    """Move the bar as far as an event says, with the losses so far."""
     match event:
         case Preparing(message=message, done=done, total=total):
             progress.update(task, description=escape(message), completed=done, total=total)
         case RunStarted(steps=steps, first_step=first):
             progress.reset(task, total=steps, completed=first)
             progress.update(task, description="Training")
-        case StepFinished(step=step, losses=losses, seconds=seconds):
-            rate = f"{1 / max(seconds, 1e-6):.1f} steps/s · loss {sum(losses.values()):.3f}"
-            progress.update(task, completed=step, rate=rate)
+        case StepFinished(step=step, seconds=seconds):
+            parts = [f"{1 / max(seconds, 1e-6):.1f} steps/s"]
+            parts += [
+                f"{title} {losses[name]:.3f}"
+                for name, title in LOSS_TITLES.items()
+                if name in losses
+            ]
+            progress.update(task, completed=step, rate=" · ".join(parts))
         case PredictionProgress(name=name, done=done, total=total, fraction=fraction):
             description = f"Predicting {escape(name)}"
             progress.update(
@@ -86,8 +104,14 @@ def _move(progress: Progress, task: TaskID, event: Event) -> None:
 def _tell(console: Console, event: Event) -> None:
     """Leave on the screen what an event is worth; mostly nothing."""
     match event:
+        case Preparing(message=message, done=done, total=total) if done == total:
+            say(console, message)
         case RunStarted():
             say(console, _started(event))
+        case StudyProgress(name=name, done=done, total=total):
+            say(console, f"{name} ({done + 1} of {total})")
+        case TrainingScored(step=step, seconds=seconds, mean_dsc=dsc):
+            say(console, f"Step {step}, {seconds:.0f} s: test DSC {dsc:.3f}")
         case ValidationFinished(step=step, mean_dsc=dsc, best=best):
             text = f"Step {step}: validation Dice {dsc:.3f}{' (best so far)' * best}"
             say(console, text)
@@ -100,8 +124,8 @@ def _tell(console: Console, event: Event) -> None:
 def _started(event: RunStarted) -> str:
     spacing = " × ".join(f"{size:g}" for size in event.spacing)
     classes = ", ".join(event.class_names.values())
+    hidden = HIDDEN[event.mask_scheme].format(axis=event.mask_axis)
     return (
         f"{event.network}, {event.parameters / 1e6:.1f} million weights, {event.method}, on "
-        f"{event.device} in {event.precision}; {spacing} mm; {classes}; columns hidden along "
-        f"{event.mask_axis}"
+        f"{event.device} in {event.precision}; {spacing} mm; {classes}; {hidden}"
     )

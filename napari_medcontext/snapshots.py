@@ -34,20 +34,25 @@ def planned_cases(scans: Sequence[Scan], folder: Path) -> tuple[Case, ...]:
     )
 
 
-def writer(scans: Sequence[Scan], cases: Sequence[Case]) -> Callable[[], None]:
-    """Return what checks the scans and writes them; all are checked before any is written."""
+def writer(
+    scans: Sequence[Scan], cases: Sequence[Case], unknown_id: int | None = None
+) -> Callable[[], None]:
+    """Return what checks the scans and writes them; all are checked before any is written.
+
+    ``unknown_id`` is the id in the labels that means “unknown”, if there is one.
+    """
 
     def write() -> None:
-        checked = [
-            (
-                checked_image(scan.image),
-                None if scan.labels is None else checked_labels(scan.labels, scan.image),
-            )
-            for scan in scans
-        ]
+        checked = [(checked_image(scan.image), _checked(scan, unknown_id)) for scan in scans]
         for case, (image, labels) in zip(cases, checked, strict=True):
             write_volume(case.image, image)
             if labels is not None and case.labels is not None:
                 write_volume(case.labels, labels)
 
     return write
+
+
+def _checked(scan: Scan, unknown_id: int | None) -> Volume | None:
+    if scan.labels is None:
+        return None
+    return checked_labels(scan.labels, scan.image, unknown_id)

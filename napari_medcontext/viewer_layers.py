@@ -17,6 +17,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_medcontext.colours import class_colour
+from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.volume import Array, Volume
@@ -42,6 +43,7 @@ def add_prediction(
     name: str,
     probabilities: Mapping[str, Array] | None = None,
     run: Path | None = None,
+    spec: RunSpec | None = None,
 ) -> Labels:
     """Show a prediction on the image that it was made from.
 
@@ -64,6 +66,8 @@ def add_prediction(
         hidden image layers.
     run
         The folder of the run that predicted: two runs of one name are two.
+    spec
+        That run's settings; its regions and its label of the unknown are noted.
 
     Raises
     ------
@@ -77,6 +81,8 @@ def add_prediction(
         "prediction_of": image_layer.name,
         "prediction_run": None if run is None else str(run),
     }
+    if spec is not None:
+        noted |= {"regions": dict(spec.regions), "unknown_id": spec.config.data.ignore_label}
     for class_name, array in (probabilities or {}).items():
         turned = volume.with_array(np.asarray(array, np.float32)).reoriented(predicted.orientation)
         attributes = _probability_attributes(class_name, volume.class_names)

@@ -1,6 +1,7 @@
 import csv
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,8 @@ from napari_medcontext.cli_options import (
     SETTING_OPTIONS,
     DeviceName,
     MethodName,
-    NetworkName,
+    SchemeName,
+    SiteName,
     SizeName,
     changed_settings,
 )
@@ -134,21 +136,25 @@ def test_settings_come_from_a_file_of_some_or_from_a_runs_own(finished_run, stud
 
 def test_every_option_of_a_setting_changes_that_setting():
     given = {
-        "network": NetworkName("unetr"),
+        "network": "unetr",
         "size": SizeName.paper,
+        "pretrained": Path("weights.safetensors"),
         "method": MethodName.supervised,
+        "mask_scheme": SchemeName.blocks,
+        "mask_site": SiteName.tokens,
         "spacing": (1.0, 2.0, 5.0),
         "patch_size": (32, 32, 16),
+        "ignore_label": 9,
         "steps": 7,
         "seed": 3,
         "device": DeviceName.cpu,
     }
-    config = RunConfig().updated(changed_settings(**given))
+    config = RunConfig().updated(changed_settings(given))
     assert given.keys() == SETTING_OPTIONS.keys()
     for option, (section, name) in SETTING_OPTIONS.items():
         value = getattr(getattr(config, section), name)
         assert value == given[option] != getattr(getattr(RunConfig(), section), name)
-    assert changed_settings(**dict.fromkeys(given)) == {}
+    assert changed_settings(dict.fromkeys(given)) == {}
 
 
 def test_line_on_the_terminal_is_whole_and_letter_for_letter(capsys):

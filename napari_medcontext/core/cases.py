@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.evaluation import pair_by_name
 from napari_medcontext.core.io import list_nifti, nifti_stem
+from napari_medcontext.core.method_settings import ObjectiveSettings
 
 
-def paired_cases(images: Path, labels: Path) -> tuple[Case, ...]:
+def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) -> tuple[Case, ...]:
     """Pair the scans of one folder with the labels of another by name.
+
+    Parameters
+    ----------
+    images, labels
+        The folders.
+    unlabelled
+        Folder whose scans join without labels, those left out that have some. It may be
+        ``images`` itself.
 
     Raises
     ------
     ScanError
-        If a scan has no labels; to train on some scans only, give a folder with those.
+        If a scan has no labels and is not in ``unlabelled``.
     """
     scans = list_nifti(images)
     if not scans:
         raise ScanError(f"{images} holds no .nii or .nii.gz file.")
     pairs, left_over = pair_by_name(scans, list_nifti(labels))
-    unlabelled = sorted(path.name for path in left_over if path.parent == images)
-    if unlabelled:
+    bare = sorted(path.name for path in left_over if path.parent == images)
+    if bare and not _same_folder(images, unlabelled):
         raise ScanError(
-            f"{labels} has no file of the same name for {', '.join(unlabelled)}. Add the labels, "
-            "or move these scans elsewhere."
+            f"{labels} has no file of the same name for {', '.join(bare)}. Add the labels, "
+            "move these scans elsewhere, or name the folder of scans that shall join without "
+            "labels."
         )
-    return tuple(
+    cases = tuple(
         Case(name=nifti_stem(image), image=image.absolute(), labels=label.absolute())
         for image, label in pairs
     )
+    return with_unlabelled(cases, unlabelled)
 
 
 def decathlon_cases(dataset: Path) -> tuple[tuple[Case, ...], dict[int, str]]:
-    """Read training cases and class names of a Medical Segmentation Decathlon ``dataset.json``."""
+    """Read training cases and class names of a Medical Segmentation Decathlon ``dataset.json``.
+
+    An entry without “label”, or a plain path, is a scan without labels.
+    """
     values = _read_json(dataset)
     try:
         cases = tuple(_decathlon_case(dataset.parent, entry) for entry in values["training"])
@@ -49,6 +62,84 @@ def decathlon_cases(dataset: Path) -> tuple[tuple[Case, ...], dict[int, str]]:
             "“training”, a list of “image” and “label”, and “labels”, names by number."
         ) from error
     return cases, names
+
+
+def decathlon_part(dataset: Path, part: Literal["test", "unlabeled"]) -> tuple[Case, ...]:
+    """Read the other scans that a ``dataset.json`` lists: those to test on, or without labels.
+
+    Where the list names no labels of a test scan, they are looked for in ``labelsTs``.
+
+    Raises
+    ------
+    ScanError
+        If the file cannot be read or is of another form.
+    """
+    try:
+        entries = _read_json(dataset).get(part, [])
+        cases = tuple(_decathlon_case(dataset.parent, entry) for entry in entries)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ScanError(
+            f"{dataset} is not in the Medical Segmentation Decathlon form ({error!r}): “{part}” "
+            "must be a list of paths, or of “image” and “label”."
+        ) from error
+    return tuple(_with_labels_beside(case, dataset.parent) for case in cases)
+
+
+def _with_labels_beside(case: Case, folder: Path) -> Case:
+    labels = folder / "labelsTs" / case.image.name
+    if case.labels is not None or case.image.parent.name != "imagesTs" or not labels.is_file():
+        return case
+    return case.model_copy(update={"labels": labels.absolute()})
+
+
+def with_unlabelled(cases: tuple[Case, ...], folder: Path | None) -> tuple[Case, ...]:
+    """Return the cases, and those scans of a folder that are none of them, without labels.
+
+    Raises
+    ------
+    ScanError
+        If the folder holds no other scan.
+    """
+    if folder is None:
+        return cases
+    known = {case.image.resolve() for case in cases}
+    bare = [path.absolute() for path in list_nifti(folder) if path.resolve() not in known]
+    if not bare:
+        raise ScanError(f"{folder} holds no .nii or .nii.gz file that has no labels already.")
+    return cases + tuple(Case(name=nifti_stem(path), image=path) for path in bare)
+
+
+def require_labels(cases: Iterable[Case], objective: ObjectiveSettings) -> None:
+    """Refuse scans without labels where these are needed: all but those that a teacher teaches.
+
+    Raises
+    ------
+    ScanError
+        Naming them, or saying that no training scan has labels.
+    """
+    cases = list(cases)
+    training = [case for case in cases if case.role == "training"]
+    if training and all(case.labels is None for case in training):
+        raise ScanError(
+            "No training scan has labels, so there is nothing to learn to find. Choose the labels "
+            "of at least one of them."
+        )
+    for role in ("validation", "training"):
+        bare = [case.name for case in cases if case.role == role and case.labels is None]
+        if not bare or (role == "training" and objective.has_consistency):
+            continue
+        advice = "Choose their labels, or set them to “preview” or “unused”"
+        if role == "training":
+            advice += (
+                ", or let them join through the teacher: with the method medcontext and a "
+                "consistency weight above 0"
+            )
+        raise ScanError(f"Set to {role}, but without labels: {quoted(bare)}. {advice}.")
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Return names as a message shows them."""
+    return ", ".join(f"“{name}”" for name in names)
 
 
 def refuse_duplicates(cases: Sequence[Case]) -> None:
@@ -65,9 +156,47 @@ def refuse_duplicates(cases: Sequence[Case]) -> None:
         raise ScanError(f"Several scans are called {', '.join(double)}. Rename all but one.")
 
 
+def pair_by_name(
+    first: Sequence[Path], second: Sequence[Path]
+) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Pair NIfTI files whose names agree up to ``.nii`` or ``.nii.gz``.
+
+    Returns
+    -------
+    tuple of list
+        The pairs, sorted by name, and the files that have no partner.
+
+    Raises
+    ------
+    ScanError
+        If two files of one side have the same name.
+    """
+    one, other = _by_stem(first), _by_stem(second)
+    pairs = [(one[stem], other[stem]) for stem in sorted(one.keys() & other.keys())]
+    left_over = [path for side in (one, other) for path in side.values()]
+    paired = {path for pair in pairs for path in pair}
+    return pairs, [path for path in left_over if path not in paired]
+
+
+def _same_folder(one: Path, other: Path | None) -> bool:
+    return other is not None and other.is_dir() and one.samefile(other)
+
+
+def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        twin = by_stem.setdefault(nifti_stem(path), path)
+        if twin != path:
+            raise ScanError(f"{twin} and {path} have the same name. Remove one of them.")
+    return by_stem
+
+
 def _decathlon_case(folder: Path, entry: Any) -> Case:
+    if isinstance(entry, str):
+        entry = {"image": entry}
     image = (folder / entry["image"]).absolute()
-    return Case(name=nifti_stem(image), image=image, labels=(folder / entry["label"]).absolute())
+    labels = (folder / entry["label"]).absolute() if entry.get("label") else None
+    return Case(name=nifti_stem(image), image=image, labels=labels)
 
 
 def _read_json(path: Path) -> Any:

@@ -43,14 +43,21 @@ def checked_image(image: Volume) -> Volume:
     return image
 
 
-def checked_labels(labels: Volume, image: Volume) -> Volume:
+def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None) -> Volume:
     """Return the labels as whole-number class ids, if they fit their scan.
+
+    Parameters
+    ----------
+    labels, image
+        Labels and the scan that they were drawn on.
+    unknown_id
+        The id that means “unknown”, if there is one.
 
     Raises
     ------
     ScanError
         If shape or geometry differ from the scan's, ids are negative or not whole, the
-        layer is empty, or there is one class only.
+        layer is empty, or there is one class only, what is unknown left out.
     """
     if labels.shape != image.shape:
         raise ScanError(
@@ -65,7 +72,13 @@ def checked_labels(labels: Volume, image: Volume) -> Volume:
             "the labels that belong to it."
         )
     ids = as_label_array(labels.array, labels.name)
-    lowest, highest = int(ids.min()), int(ids.max())
+    known = ids if unknown_id is None else ids[ids != unknown_id]
+    if known.size == 0:
+        raise ScanError(
+            f"The labels “{labels.name}” are unknown ({unknown_id}) in every voxel. Annotate a "
+            "part of the scan, or train on it without labels."
+        )
+    lowest, highest = int(known.min()), int(known.max())
     if highest == 0:
         raise ScanError(
             f"The labels “{labels.name}” are empty: every voxel is 0 (background). Paint at "

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_medcontext.core.cases import refuse_duplicates
+from napari_medcontext.core.cases import quoted, refuse_duplicates, require_labels
 from napari_medcontext.core.classes import Classes
-from napari_medcontext.core.config import Case, RunSpec
+from napari_medcontext.core.config import Case, RunConfig, RunSpec
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.events import Event, Preparing, Warned
 from napari_medcontext.core.io import read_geometry, read_volume
@@ -59,13 +59,16 @@ def load_dataset(spec: RunSpec, cache: Path | None = None) -> Generator[Event, N
     if not spec.with_role("training"):
         raise ScanError("There is no scan to train on. Set at least one scan to “training”.")
     refuse_duplicates(used)
+    require_labels(used, spec.config.objective)
     surveys = {}
     for done, case in enumerate(used):
         yield Preparing(f"Looking at {case.name}", done, 2 * len(used))
-        surveys[case.name] = _survey(case)
+        surveys[case.name] = _survey(case, spec.config)
     training = [surveys[case.name] for case in spec.with_role("training")]
-    classes = _common_classes(training, spec.class_names)
+    yield from _unlabelled(spec)
+    classes = _common_classes(training, spec)
     yield from _unknown_classes(surveys, classes)
+    yield from _empty_regions(spec.regions, classes)
     spacing = spec.config.data.spacing or _median_spacing(training)
     prepared: dict[str, list[PreparedScan]] = {"training": [], "validation": [], "preview": []}
     for done, case in enumerate(used, start=len(used)):
@@ -87,21 +90,27 @@ class _Survey:
     names: Mapping[int, str]
 
 
-def _survey(case: Case) -> _Survey:
+def _survey(case: Case, config: RunConfig) -> _Survey:
     spacing = read_geometry(case.image).reoriented("RAS").spacing
     if case.labels is None:
-        if case.role in ("training", "validation"):
-            raise ScanError(
-                f"“{case.name}” is set to {case.role} but has no labels. Choose its labels, or "
-                "set it to “preview” or “unused”."
-            )
         return _Survey(spacing, frozenset(), {})
     labels = read_volume(case.labels)
-    ids = np.unique(as_label_array(labels.array, labels.name))
-    return _Survey(spacing, frozenset(ids.tolist()), labels.class_names)
+    ids = set(np.unique(as_label_array(labels.array, labels.name)).tolist())
+    return _Survey(spacing, frozenset(ids - {config.data.ignore_label}), labels.class_names)
 
 
-def _common_classes(surveys: Sequence[_Survey], names: Mapping[int, str]) -> Classes:
+def _unlabelled(spec: RunSpec) -> Iterable[Event]:
+    """Tell which scans train without labels."""
+    training = spec.with_role("training")
+    bare = [case.name for case in training if case.labels is None]
+    if bare:
+        yield Warned(
+            f"{len(bare)} of {len(training)} training scans join without labels: {quoted(bare)}. "
+            "From such a scan the student learns only to agree with the teacher where it is masked."
+        )
+
+
+def _common_classes(surveys: Sequence[_Survey], spec: RunSpec) -> Classes:
     ids = sorted({0}.union(*(survey.ids for survey in surveys)))
     if len(ids) > 255:
         raise ScanError(
@@ -111,8 +120,27 @@ def _common_classes(surveys: Sequence[_Survey], names: Mapping[int, str]) -> Cla
     named: dict[int, str] = {}
     for survey in surveys:
         named.update(survey.names)
-    named.update(names)
-    return Classes(tuple(ids), {k: named.get(k, f"class {k}") for k in ids if k})
+    named.update(spec.class_names)
+    names = {k: named.get(k, f"class {k}") for k in ids if k}
+    if spec.regions:
+        names = dict(enumerate(spec.regions, start=1))
+    return Classes(tuple(ids), names, tuple(spec.regions.values()), spec.config.data.ignore_label)
+
+
+def _empty_regions(regions: Mapping[str, Sequence[int]], classes: Classes) -> Iterable[Event]:
+    """Refuse a region that no training scan has; tell of classes that are in none."""
+    for name, members in regions.items():
+        if not set(members) & set(classes.ids):
+            raise ScanError(
+                f"The region “{name}” is made of the classes {sorted(members)}, and no training "
+                f"scan has one of them; there are {list(classes.ids[1:])}. Mend the table of "
+                "regions, or choose other scans."
+            )
+    outside = set(classes.ids[1:]).difference(*regions.values())
+    if regions and outside:
+        yield Warned(
+            f"The classes {sorted(outside)} are in no region; they are learned as background."
+        )
 
 
 def _unknown_classes(surveys: Mapping[str, _Survey], classes: Classes) -> Iterable[Event]:

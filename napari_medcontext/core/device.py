@@ -11,8 +11,8 @@ from typing import Literal
 
 import torch
 
-from napari_medcontext.core.config import DeviceSettings
 from napari_medcontext.core.errors import OutOfMemoryError, SettingsError
+from napari_medcontext.core.training_settings import DeviceSettings
 
 Precision = Literal["float32", "bfloat16", "float16"]
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from napari_medcontext.core.cases import pair_by_name
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import list_nifti, nifti_stem, read_volume
 from napari_medcontext.core.labels import Box, as_label_array, class_boxes
 from napari_medcontext.core.metrics import METRICS, Mask, Spacing, volume_ml
+from napari_medcontext.core.regions import Members, painted_numbers
 from napari_medcontext.core.scores import ClassScore, Status
 from napari_medcontext.core.volume import Volume, grid_distance
 
@@ -21,8 +26,10 @@ def evaluate_volumes(
     case: str,
     class_names: Mapping[int, str] | None = None,
     classes: Iterable[int] | None = None,
+    regions: Mapping[str, Members] | None = None,
+    ignore_label: int | None = None,
 ) -> list[ClassScore]:
-    """Score every class of a prediction, the background left out.
+    """Score every class of a prediction, the background left out, or every region.
 
     Parameters
     ----------
@@ -34,6 +41,12 @@ def evaluate_volumes(
         Class id to name; those that the volumes carry where it is left out.
     classes
         Class ids to score; where left out, all that occur in a volume or have a name.
+    regions
+        A table of regions, outermost first, to score in place of classes. The reference then
+        holds class ids, and the prediction the regions' numbers in the table, from 1, as a run
+        that learned them writes it.
+    ignore_label
+        The reference's id that means “unknown”; what lies there is counted nowhere.
 
     Returns
     -------
@@ -43,27 +56,46 @@ def evaluate_volumes(
     Raises
     ------
     ScanError
-        If either holds no class ids, or they lie on different grids.
+        If either holds no class ids, a prediction ids that are no region's number, or they
+        lie on different grids.
     """
     names = {**prediction.class_names, **reference.class_names}
     names = names if class_names is None else dict(class_names)
     predicted = as_label_array(_onto(prediction, reference).array, prediction.name)
     expected = as_label_array(reference.array, reference.name)
+    if ignore_label is not None:
+        known = expected != ignore_label
+        predicted, expected = predicted * known, expected * known
+        names.pop(ignore_label, None)
     boxes = class_boxes(predicted), class_boxes(expected)
-    wanted = set[int]().union(*boxes, names) if classes is None else set(classes)
+    if regions:
+        _require_numbers(prediction.name, boxes[0], regions)
+        parts = _region_parts(regions, None if classes is None else set(classes))
+    else:
+        parts = _class_parts(set().union(*boxes, names) if classes is None else classes, names)
     scores = []
-    for class_id in sorted(wanted - {0}):
-        name = names.get(class_id, f"class {class_id}")
-        box = _union(found.get(class_id) for found in boxes)
-        masks = predicted[box] == class_id, expected[box] == class_id
-        scores.append(_score(case, class_id, name, *masks, reference.spacing))
+    for part in parts:
+        box = _union(
+            found.get(class_id)
+            for found, ids in zip(boxes, (part.predicted, part.expected), strict=True)
+            for class_id in ids
+        )
+        masks = np.isin(predicted[box], part.predicted), np.isin(expected[box], part.expected)
+        scores.append(_score(case, part.number, part.name, *masks, reference.spacing))
     return scores
 
 
 def evaluate_folders(
-    predictions: Path, labels: Path, *, class_names: Mapping[int, str] | None = None
+    predictions: Path,
+    labels: Path,
+    *,
+    class_names: Mapping[int, str] | None = None,
+    regions: Mapping[str, Members] | None = None,
+    ignore_label: int | None = None,
 ) -> Iterator[list[ClassScore]]:
     """Score each prediction in a folder against the labels of the same name, case by case.
+
+    Names, regions and the label of the unknown are those of ``evaluate_volumes``.
 
     ``pair_by_name`` tells which files go together; ``unpredicted`` which references are left out.
 
@@ -84,6 +116,8 @@ def evaluate_folders(
             read_volume(second),
             case=nifti_stem(second),
             class_names=class_names,
+            regions=regions,
+            ignore_label=ignore_label,
         )
         for first, second in pairs
     )
@@ -95,26 +129,38 @@ def unpredicted(predictions: Path, labels: Path) -> list[str]:
     return [nifti_stem(path) for path in left_over if path.parent == labels]
 
 
-def pair_by_name(
-    first: Sequence[Path], second: Sequence[Path]
-) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Pair NIfTI files whose names agree up to ``.nii`` or ``.nii.gz``.
+@dataclass(frozen=True)
+class _Part:
+    """What is scored at once, a class or a region, by the ids that it is made of on each side."""
 
-    Returns
-    -------
-    tuple of list
-        The pairs, sorted by name, and the files that have no partner.
+    number: int
+    name: str
+    predicted: Sequence[int]
+    expected: Sequence[int]
 
-    Raises
-    ------
-    ScanError
-        If two files of one side have the same name.
-    """
-    one, other = _by_stem(first), _by_stem(second)
-    pairs = [(one[stem], other[stem]) for stem in sorted(one.keys() & other.keys())]
-    left_over = [path for side in (one, other) for path in side.values()]
-    paired = {path for pair in pairs for path in pair}
-    return pairs, [path for path in left_over if path not in paired]
+
+def _class_parts(ids: Iterable[int], names: Mapping[int, str]) -> list[_Part]:
+    return [_Part(k, names.get(k, f"class {k}"), (k,), (k,)) for k in sorted(set(ids) - {0})]
+
+
+def _region_parts(regions: Mapping[str, Members], numbers: set[int] | None) -> list[_Part]:
+    inside = painted_numbers(regions)
+    return [
+        _Part(number, name, inside[name], members)
+        for number, (name, members) in enumerate(regions.items(), start=1)
+        if numbers is None or number in numbers
+    ]
+
+
+def _require_numbers(name: str, ids: Iterable[int], regions: Mapping[str, Members]) -> None:
+    """Refuse a prediction that holds class ids where a table's numbers should be."""
+    foreign = sorted(class_id for class_id in ids if class_id > len(regions))
+    if foreign:
+        raise ScanError(
+            f"“{name}” holds the id {foreign[0]}, but a prediction of {len(regions)} regions holds "
+            f"their numbers, 1 to {len(regions)}. Score it without regions, or take a prediction "
+            "of a run that learned these."
+        )
 
 
 def _score(
@@ -181,12 +227,3 @@ def _union(boxes: Iterable[Box | None]) -> Box:
         slice(min(side.start for side in axis), max(side.stop for side in axis))
         for axis in zip(*known, strict=True)
     )
-
-
-def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    by_stem: dict[str, Path] = {}
-    for path in paths:
-        twin = by_stem.setdefault(nifti_stem(path), path)
-        if twin != path:
-            raise ScanError(f"{twin} and {path} have the same name. Remove one of them.")
-    return by_stem

@@ -36,7 +36,10 @@ class Preparing(Event):
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """Training begins, at ``first_step`` (above 0 where a run goes on) of ``steps``."""
+    """Training begins, at ``first_step`` (above 0 where a run goes on) of ``steps``.
+
+    ``mask_scheme`` is empty where nothing is hidden.
+    """
 
     first_step: int
     steps: int
@@ -49,6 +52,7 @@ class RunStarted(Event):
     class_names: Mapping[int, str]
     spacing: tuple[float, float, float]
     validated: bool
+    mask_scheme: str = "tube"
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class StepFinished(Event):
     """One optimizer step is done.
 
     ``losses`` holds ``dice_ce``, ``dice_ce_masked`` and ``consistency`` (Eqs. 2 to 4,
-    unweighted; the last two only for MedContext); ``seconds`` is the step's duration.
+    unweighted), those that the step descended: the last two only where samples were masked,
+    the last only with a teacher. ``seconds`` is the step's duration.
     """
 
     step: int
@@ -141,6 +146,28 @@ class Warned(Event):
     """Something is odd, but the work goes on."""
 
     message: str
+
+
+@dataclass(frozen=True)
+class StudyProgress(Event):
+    """A study begins one of its trainings; ``done`` of ``total`` were before it."""
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class TrainingScored(Event):
+    """The student of one training of a study was scored on the test scans.
+
+    ``seconds`` is the time of the steps so far; ``mean_dsc`` is over scans and classes.
+    """
+
+    name: str
+    step: int
+    seconds: float
+    mean_dsc: float
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ class Cancelled(Exception):
 class Prediction:
     """A predicted label volume on its scan's own grid, and probabilities if asked for.
 
-    ``probabilities`` maps each foreground class id to float32 of the scan's shape.
+    ``probabilities`` maps each foreground class id to float32 of the scan's shape. Where
+    regions were learned, an id is a region's number in their table, from 1, and the label
+    volume shows the innermost region at each voxel.
     """
 
     labels: Volume
@@ -79,22 +81,29 @@ class Predictor:
         Returns
         -------
         Prediction
-            On the scan's own grid, with the classes' own ids.
+            On the scan's own grid, with the classes' own ids, or the regions' numbers.
         """
         checked_image(scan)
         prepared = transforms.prepare_image(scan, self.spacing, self.config.data)
         image = torch.as_tensor(prepared.array)[None]
         answer = yield from windowed_probabilities(
-            self.networks, image, self.config.data.patch_size, self.compute, overlap=OVERLAP
+            self.networks,
+            image,
+            self.config.data.patch_size,
+            self.compute,
+            overlap=OVERLAP,
+            exclusive=not self.classes.regions,
         )
-        indices = transforms.class_map_on(answer, prepared.affine, scan)
+        decided = transforms.class_map_on(answer, prepared.affine, scan, self.classes.decide)
         labels = Volume(
-            self.classes.to_ids(indices), scan.affine, scan.name, dict(self.classes.names)
+            self.classes.to_ids(decided), scan.affine, scan.name, dict(self.classes.names)
         )
+        # Classes have the background before them; regions have none.
+        first = 0 if self.classes.regions else 1
         maps = {
             class_id: transforms.probability_on(answer[index], prepared.affine, scan)
-            for index, class_id in enumerate(self.classes.ids)
-            if probabilities and class_id
+            for index, class_id in enumerate(self.classes.predicted_ids, first)
+            if probabilities
         }
         return Prediction(labels, maps)
 
@@ -118,31 +127,40 @@ def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None)
     """
     config = run.spec().config
     names: tuple[Weights, ...] = ("student", "teacher") if which == "mean" else (which,)
-    if config.objective.method == "supervised" and which != "student":
+    if which != "student" and not config.objective.has_teacher:
         raise RunError(f"{run.path} was trained without a teacher. Choose the student's weights.")
     compute = compute or choose_compute(config.device)
     weights, facts, state = run.load_weights(*names)
     networks: list[nn.Module] = []
+    misfit = (
+        f"The weights in {state} do not fit the network {config.network.name} "
+        f"({config.network.size}) of {run.spec_path}. Were the settings changed?"
+    )
+    try:
+        classes, (x, y, z) = _classes(facts), json.loads(facts["spacing"])
+    except (KeyError, ValueError) as error:
+        raise RunError(misfit) from error
     for tensors in weights.values():
         network = build_network(
             config.network,
             channels=1,
-            classes=len(json.loads(facts["class_ids"])),
+            classes=classes.outputs,
             patch_size=config.data.patch_size,
         )
         tensors.pop("mask_token", None)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
-            raise RunError(
-                f"The weights in {state} do not fit the network {config.network.name} "
-                f"({config.network.size}) of {run.spec_path}. Were the settings changed?"
-            ) from error
+            raise RunError(misfit) from error
         networks.append(network.eval().to(compute.device))
-    names_by_id = {int(k): name for k, name in json.loads(facts["class_names"]).items()}
-    classes = Classes(tuple(json.loads(facts["class_ids"])), names_by_id)
-    x, y, z = json.loads(facts["spacing"])
     return Predictor(networks, config, classes, (x, y, z), compute)
+
+
+def _classes(facts: Mapping[str, str]) -> Classes:
+    """Read what a network's outputs mean from its file of weights."""
+    names = {int(k): name for k, name in json.loads(facts["class_names"]).items()}
+    regions = tuple(tuple(members) for members in json.loads(facts.get("regions", "[]")))
+    return Classes(tuple(json.loads(facts["class_ids"])), names, regions)
 
 
 @torch.inference_mode()
@@ -153,6 +171,7 @@ def windowed_probabilities(
     compute: Compute,
     *,
     overlap: float,
+    exclusive: bool = True,
 ) -> Generator[float, None, Tensor]:
     """Slide a window over an image and average what the networks say.
 
@@ -169,6 +188,8 @@ def windowed_probabilities(
         Size of the window in voxels.
     overlap
         Share of a window that the next one covers again.
+    exclusive
+        Whether a voxel is of one class alone (softmax); else each output is a region's (sigmoid).
 
     Yields
     ------
@@ -189,7 +210,9 @@ def windowed_probabilities(
     for done, box in enumerate(boxes):
         yield done / len(boxes)
         with explained_memory_errors(MEMORY_ADVICE):
-            here = _mean_probability(networks, padded[(slice(None), *box)][None], compute)
+            here = _mean_probability(
+                networks, padded[(slice(None), *box)][None], compute, exclusive
+            )
             if answer is None:
                 answer = torch.zeros((here.shape[0], *padded.shape[1:]))
         answer[(slice(None), *box)] += here * weight
@@ -218,8 +241,11 @@ def drained(work: Generator[Any, None, Any], should_stop: Callable[[], bool]) ->
             raise Cancelled
 
 
-def _mean_probability(networks: Sequence[nn.Module], patch: Tensor, compute: Compute) -> Tensor:
+def _mean_probability(
+    networks: Sequence[nn.Module], patch: Tensor, compute: Compute, exclusive: bool
+) -> Tensor:
     patch = patch.to(compute.device)
     with compute.autocast():
-        answers = [network(patch).float().softmax(1) for network in networks]
-    return torch.stack(answers).mean(0)[0].cpu()
+        answers = [network(patch).float() for network in networks]
+    shares = [logits.softmax(1) if exclusive else logits.sigmoid() for logits in answers]
+    return torch.stack(shares).mean(0)[0].cpu()

@@ -1,4 +1,4 @@
-"""Do the work that a folder describes, whoever asked for it: train a run, or predict scans."""
+"""Do the work that a folder describes, whoever asked for it: train, predict, or compare."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def execute(path: Path) -> Iterator[Event]:
     Parameters
     ----------
     path
-        A run folder, or the folder of a prediction.
+        A run folder, the folder of a prediction, or that of a study.
     """
     folder = WorkFolder(path)
     journal: JournalWriter | None = None
@@ -104,6 +104,11 @@ def _work(folder: WorkFolder) -> Iterator[Event]:
     prediction = PredictFolder(folder.path)
     if prediction.spec_path.is_file():
         return _predict(folder, load(PredictSpec, prediction.spec_path))
+    if (folder.path / "study.yaml").is_file():
+        from napari_medcontext.core.study.conduct import conduct
+        from napari_medcontext.core.study.plan import StudyFolder
+
+        return conduct(StudyFolder(folder.path))
     return _train(RunFolder(folder.path))
 
 

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute
-from napari_medcontext.core.losses import consistency, dice_ce
-from napari_medcontext.core.masking import MaskToken, draw_tubes
+from napari_medcontext.core.losses import dice_bce, dice_ce
+from napari_medcontext.core.masking import draw_mask, mask_unit
+from napari_medcontext.core.masking.sites import make_token
 from napari_medcontext.core.networks import build_network, find_network
+from napari_medcontext.core.objective import SupervisedLoss, plan_step, weighed_losses
+from napari_medcontext.core.outputs import Outputs, parts, picked_samples
+from napari_medcontext.core.pretrained import LoadReport, load_matching
 from napari_medcontext.core.sampler import Batch
 from napari_medcontext.core.teacher import make_teacher, momentum_at, update_teacher
+from napari_medcontext.core.transforms import Spacing
 from napari_medcontext.core.weights import Weights
 
 MASK_STREAM = 1
 """Keeps the masks' random numbers apart from the patches' of the same seed and step."""
+PLAN_STREAM = 2
+"""Keeps the choice of the samples that are masked apart from those."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +50,31 @@ class Learner:
     config
         The run's settings.
     classes
-        Number of classes, background included.
+        Number of the network's outputs: classes, background included, or regions.
     mask_axis
         Index of the axis along which columns are hidden.
     compute
         Device and number format.
+    membership
+        Which class of the labels belongs to which region, shape ``(regions, classes)``, where
+        regions are learned: then the network has one sigmoid output for each.
+    spacing
+        The run's voxel size in mm, which turns mask blocks in millimetres into voxels.
+    resumed
+        Whether a saved state is restored next, so that weights from elsewhere are not needed.
     """
 
-    def __init__(self, config: RunConfig, classes: int, mask_axis: int, compute: Compute) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        classes: int,
+        mask_axis: int,
+        compute: Compute,
+        membership: npt.NDArray[np.bool_] | None = None,
+        spacing: Spacing = (1.0, 1.0, 1.0),
+        *,
+        resumed: bool = False,
+    ) -> None:
         self._config = config
         self._mask_axis = mask_axis
         self._compute = compute
@@ -57,10 +83,19 @@ class Learner:
         self.student = build_network(
             config.network, channels=1, classes=classes, patch_size=config.data.patch_size
         ).to(compute.device)
-        self.token = MaskToken(1).to(compute.device)
-        masked = config.objective.method == "medcontext"
-        self.teacher = make_teacher(self.student) if masked else None
-        self._one_pass = not _mixes_samples(self.student)
+        self.pretrained: LoadReport | None = None
+        if config.network.pretrained is not None and not resumed:
+            self.pretrained = load_matching(self.student, config.network.pretrained)
+        self._spacing = spacing
+        self.token = make_token(config, self.student, spacing)
+        self.teacher = make_teacher(self.student) if config.objective.has_teacher else None
+        # Whole and masked samples of one view are one batch, which layers may mix.
+        one_view = config.objective.views == "one"
+        self._one_pass = one_view or not _mixes_samples(self.student)
+        self._supervised: SupervisedLoss = dice_ce
+        if membership is not None:
+            table = torch.as_tensor(membership, device=compute.device)
+            self._supervised = partial(dice_bce, membership=table)
         self._parameters = [*self.student.parameters(), *self.token.parameters()]
         self._peak_rate = (
             config.training.learning_rate
@@ -79,9 +114,7 @@ class Learner:
 
     def learn(self, batch: Batch) -> StepResult:
         """Do one optimizer step on a batch, then move the teacher."""
-        device, settings = self._compute.device, self._config.training
-        image = batch.image.to(device, non_blocking=True)
-        labels = batch.labels.to(device, non_blocking=True)
+        settings = self._config.training
         rate = learning_rate_at(
             self.step, settings.steps, peak=self._peak_rate, warmup=settings.warmup_steps
         )
@@ -90,7 +123,7 @@ class Learner:
         # Dropout must be the same whether a run was cut before this step or not.
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
         self.student.train()
-        losses, total = self._losses(image, labels)
+        losses, total = self._losses(batch)
         self._descend(total)
         momentum = self._follow()
         self.step += 1
@@ -98,17 +131,28 @@ class Learner:
             {name: float(loss.detach()) for name, loss in losses.items()}, momentum, rate
         )
 
-    def masks(self, batch_size: int, shape: tuple[int, int, int]) -> Tensor:
-        """Draw one mask a sample for the current step, ``(B, 1, x, y, z)``, on the device."""
-        masking = self._config.masking
+    def masks(
+        self, batch_size: int, shape: tuple[int, int, int], labels: Tensor | None = None
+    ) -> Tensor:
+        """Draw one mask a sample for the current step, ``(B, 1, x, y, z)``, on the device.
+
+        A mask depends on the seed, the step and the sample's place in the batch alone, and
+        where structures are hidden on that sample's labels, ``(B, 1, x, y, z)``.
+        """
+        masking, unit = self._config.masking, mask_unit(self._config)
         seed = self._config.training.seed
+        known: Sequence[npt.NDArray[np.uint8] | None] = [None] * batch_size
+        if labels is not None and masking.scheme == "structure":
+            known = list(labels[:, 0].to("cpu", torch.uint8).numpy())
         drawn = [
-            draw_tubes(
+            draw_mask(
+                masking,
                 shape,
-                ratio=masking.ratio,
-                block_size=masking.block_size,
+                spacing=self._spacing,
                 axis=self._mask_axis,
                 rng=np.random.default_rng([seed, self.step, index, MASK_STREAM]),
+                labels=known[index],
+                unit=unit,
             )
             for index in range(batch_size)
         ]
@@ -116,10 +160,11 @@ class Learner:
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Return the tensors to save, by network; the token travels with the student."""
-        student = {**self.student.state_dict(), "mask_token": self.token.value.detach()}
+        student = _unshared(self.student.state_dict())
+        student["mask_token"] = self.token.value.detach()
         if self.teacher is None:
             return {"student": student}
-        return {"student": student, "teacher": self.teacher.state_dict()}
+        return {"student": student, "teacher": _unshared(self.teacher.state_dict())}
 
     def rest(self) -> dict[str, Any]:
         """Return what else is needed to go on exactly: the optimizer's state."""
@@ -130,8 +175,7 @@ class Learner:
     ) -> None:
         """Go on from a saved state."""
         student = dict(weights["student"])
-        with torch.no_grad():
-            self.token.value.copy_(student.pop("mask_token"))
+        self.token.load_state_dict({"value": student.pop("mask_token")})
         self.student.load_state_dict(student)
         if self.teacher is not None:
             self.teacher.load_state_dict(weights["teacher"])
@@ -140,33 +184,54 @@ class Learner:
             self._scaler.load_state_dict(rest["scaler"])
         self.step = step
 
-    def _losses(self, image: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def _losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """Return the unweighted losses and their sum as the objective weighs them (Eq. 4)."""
-        if self.teacher is None:
-            with self._compute.autocast():
-                logits = self.student(image)
-            loss = dice_ce(logits, labels)
-            return {"dice_ce": loss}, loss
-        batch_size, _, x, y, z = image.shape
-        masked_image = self.token(image, self.masks(batch_size, (x, y, z)))
+        seed, steps = self._config.training.seed, self._config.training.steps
+        draws = np.random.default_rng([seed, self.step, PLAN_STREAM])
+        plan = plan_step(self._config.objective, self.step, steps, batch.labelled, draws)
+        image = batch.image.to(self._compute.device, non_blocking=True)
+        labels = batch.labels.to(self._compute.device, non_blocking=True)
+        views, masks = {}, None
+        if plan.whole:
+            views["whole"] = picked_samples(image, plan.whole)
+        if plan.masked:
+            batch_size, _, x, y, z = image.shape
+            masks = picked_samples(self.masks(batch_size, (x, y, z), batch.labels), plan.masked)
+            views["masked"] = self.token(picked_samples(image, plan.masked), masks)
+        teacher_logits = None
         with self._compute.autocast():
-            logits, masked_logits = self._both_views(image, masked_image)
-            with torch.no_grad():
-                teacher_logits = self.teacher(image)
-        losses = {
-            "dice_ce": dice_ce(logits, labels),
-            "dice_ce_masked": dice_ce(masked_logits, labels),
-            "consistency": consistency(masked_logits, teacher_logits),
-        }
-        weight = self._config.objective.consistency_weight
-        total = losses["dice_ce"] + losses["dice_ce_masked"] + weight * losses["consistency"]
-        return losses, total
+            outputs = dict(zip(views, self._student_on(views, masks), strict=True))
+            if self.teacher is not None and plan.masked and plan.consistency_weight:
+                with torch.no_grad():
+                    teacher_logits = self.teacher(picked_samples(image, plan.masked))
+        return weighed_losses(
+            plan,
+            outputs.get("whole"),
+            outputs.get("masked"),
+            teacher_logits,
+            labels,
+            batch.labelled,
+            self._supervised,
+        )
 
-    def _both_views(self, image: Tensor, masked_image: Tensor) -> tuple[Tensor, Tensor]:
-        if not self._one_pass:
-            return self.student(image), self.student(masked_image)
-        first, second = self.student(torch.cat([image, masked_image])).chunk(2)
-        return first, second
+    def _student_on(self, views: Mapping[str, Tensor], masks: Tensor | None) -> list[Outputs]:
+        """Return what the student says of each view, in one pass where no layer mixes samples.
+
+        The masked view is the last, so that a pass hides it and leaves the other as it is.
+        """
+        if len(views) == 1 or not self._one_pass:
+            return [
+                self._student_masked(view, masks if name == "masked" else None)
+                for name, view in views.items()
+            ]
+        together = self._student_masked(torch.cat(list(views.values())), masks)
+        return parts(together, [len(view) for view in views.values()])
+
+    def _student_masked(self, view: Tensor, masks: Tensor | None) -> Outputs:
+        if masks is None:
+            return self.student(view)  # type: ignore[no-any-return]
+        with self.token.hiding(self.student, masks):
+            return self.student(view)  # type: ignore[no-any-return]
 
     def _descend(self, total: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)
@@ -203,3 +268,14 @@ def learning_rate_at(step: int, steps: int, *, peak: float, warmup: int) -> floa
 def _mixes_samples(network: nn.Module) -> bool:
     """Say whether a layer computes across the batch, so that views must not share a pass."""
     return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules())
+
+
+def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that share memory with an earlier one, as tied weights do: files refuse it."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in state.items():
+        place = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return apart

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_medcontext.core import transforms
 from napari_medcontext.core.checks import checked_image, checked_labels
-from napari_medcontext.core.classes import Classes
+from napari_medcontext.core.classes import UNKNOWN, Classes
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import atomic_path, read_volume
@@ -30,7 +30,10 @@ _Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any] | None, Affine]
 
 @dataclass(frozen=True, eq=False)
 class PreparedScan:
-    """A scan as the network sees it: ``image`` and ``labels`` of shape ``(x, y, z)``, RAS."""
+    """A scan as the network sees it: ``image`` and ``labels`` of shape ``(x, y, z)``, RAS.
+
+    Labels are class indices, and ``UNKNOWN`` where nothing is known.
+    """
 
     name: str
     image: Tensor
@@ -90,7 +93,7 @@ def _prepare(case: Case, classes: Classes, spacing: Spacing, config: RunConfig) 
     prepared = transforms.prepare_image(image, spacing, config.data)
     if case.labels is None:
         return prepared.array, None, prepared.affine
-    labels = checked_labels(read_volume(case.labels), image)
+    labels = checked_labels(read_volume(case.labels), image, classes.unknown_id)
     indices = labels.with_array(classes.to_indices(labels.array))
     resampled = transforms.prepare_labels(indices, prepared)
     if case.role == "training":
@@ -99,7 +102,7 @@ def _prepare(case: Case, classes: Classes, spacing: Spacing, config: RunConfig) 
 
 
 def _refuse_vanished(case: Case, labels: npt.NDArray[Any], spacing: Spacing) -> None:
-    if not labels.any():
+    if not (labels[labels != UNKNOWN]).any():
         raise ScanError(
             f"Nothing is left of the labels of “{case.name}” at a spacing of {spacing} mm. "
             "Choose a finer spacing."
@@ -117,6 +120,7 @@ class _CacheEntry:
             PREPARATION,
             [[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in files],
             classes.ids,
+            classes.unknown_id,
             spacing,
             config.data.intensity,
             config.data.window,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import numpy as np
 import torch
@@ -14,15 +14,16 @@ from napari_medcontext.core.device import Compute
 from napari_medcontext.core.events import Array, PreviewReady
 from napari_medcontext.core.inference import drained, windowed_probabilities
 from napari_medcontext.core.learner import Learner
-from napari_medcontext.core.masking import draw_tubes
+from napari_medcontext.core.masked_scan import MaskedScan
 from napari_medcontext.core.prepared import PreparedScan
+from napari_medcontext.core.transforms import Spacing
 
 OVERLAP = 0.25
 """Windows overlap less than in prediction: a preview should cost little."""
 
 
 class PreviewMaker:
-    """Make previews of one scan; the same columns are hidden in all of them.
+    """Make previews of one scan; the same of it is hidden in all of them.
 
     Parameters
     ----------
@@ -36,6 +37,8 @@ class PreviewMaker:
         Index of the axis along which columns are hidden.
     compute
         Device and number format.
+    spacing
+        The run's voxel size in mm.
     """
 
     def __init__(
@@ -45,23 +48,16 @@ class PreviewMaker:
         config: RunConfig,
         mask_axis: int,
         compute: Compute,
+        spacing: Spacing,
     ) -> None:
         self._scan = scan
         self._classes = classes
         self._window = config.data.patch_size
         self._compute = compute
-        x, y, z = scan.image.shape
-        self._mask = torch.as_tensor(
-            draw_tubes(
-                (x, y, z),
-                ratio=config.masking.ratio,
-                block_size=config.masking.block_size,
-                axis=mask_axis,
-                rng=np.random.default_rng([config.training.seed, x, y, z]),
-            )
-        )
+        rng = np.random.default_rng([config.training.seed, *scan.image.shape])
+        self._masked = MaskedScan(scan, config, mask_axis, spacing, rng)
         self._reference = (
-            None if scan.labels is None else classes.to_ids(scan.labels.numpy().astype(np.uint8))
+            None if scan.labels is None else classes.reference_ids(scan.labels.numpy())
         )
 
     def make(self, learner: Learner, should_stop: Callable[[], bool]) -> PreviewReady:
@@ -73,27 +69,36 @@ class PreviewMaker:
             If ``should_stop`` says so in between.
         """
         image = self._scan.image[None]
-        with torch.no_grad():
-            device = self._compute.device
-            hidden = self._mask[None, None].to(device)
-            masked = learner.token(image[None].to(device), hidden)[0].cpu()
+        exclusive = not self._classes.regions
         learner.student.eval()
 
-        def segment(network: nn.Module, view: torch.Tensor) -> Array:
-            work = windowed_probabilities(
-                [network], view, self._window, self._compute, overlap=OVERLAP
-            )
-            indices = drained(work, should_stop).argmax(0).numpy().astype(np.uint8)
-            return self._classes.to_ids(indices)
+        def decided(work: Generator[float, None, torch.Tensor]) -> Array:
+            probabilities = drained(work, should_stop).numpy()
+            return self._classes.to_ids(self._classes.decide(probabilities))
 
+        def segment(network: nn.Module) -> Array:
+            return decided(
+                windowed_probabilities(
+                    [network],
+                    image,
+                    self._window,
+                    self._compute,
+                    overlap=OVERLAP,
+                    exclusive=exclusive,
+                )
+            )
+
+        masked_work = self._masked.probabilities(
+            learner.student, learner.token, self._compute, exclusive=exclusive
+        )
         return PreviewReady(
             step=learner.step,
             name=self._scan.name,
             affine=self._scan.affine,
             image=self._scan.image.numpy(),
-            masked=masked[0].numpy(),
-            student_masked=segment(learner.student, masked),
-            student=segment(learner.student, image),
-            teacher=None if learner.teacher is None else segment(learner.teacher, image),
+            masked=self._masked.shown(learner.token).numpy(),
+            student_masked=decided(masked_work),
+            student=segment(learner.student),
+            teacher=None if learner.teacher is None else segment(learner.teacher),
             reference=self._reference,
         )

@@ -183,8 +183,8 @@ class RunFolder(WorkFolder):
         state = self.newest_state()
         if state is None:
             return None
-        supervised = self.spec().config.objective.method == "supervised"
-        names: tuple[Weights, ...] = ("student",) if supervised else ("student", "teacher")
+        taught = self.spec().config.objective.has_teacher
+        names: tuple[Weights, ...] = ("student", "teacher") if taught else ("student",)
         weights = {name: read_weights(state, name)[0] for name in names}
         return self.last_step(), weights, read_optimizer(state)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,35 +18,52 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from napari_medcontext.core import transforms
+from napari_medcontext.core.classes import UNKNOWN
 from napari_medcontext.core.config import RunConfig
+from napari_medcontext.core.errors import SettingsError
+from napari_medcontext.core.objective import masking_start
 from napari_medcontext.core.padding import padded_to
 from napari_medcontext.core.prepared import PreparedScan
 from napari_medcontext.core.transforms import Patch
 
+BARE_STREAM = 1
+"""Keeps the order of the scans without labels apart from that of the others."""
 MAX_POSITIONS = 20_000
 """Positions kept of each class to centre patches on; more would only cost memory."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches of one step: ``image`` ``(B, 1, x, y, z)`` float32, ``labels`` alike, indices."""
+    """Patches of one step: ``image`` ``(B, 1, x, y, z)`` float32, ``labels`` alike, indices.
+
+    Labels are ``UNKNOWN`` where nothing is known: in all of a patch of a scan without labels.
+    """
 
     image: Tensor
     labels: Tensor
+
+    @cached_property
+    def labelled(self) -> tuple[bool, ...]:
+        """Whether anything is known of a patch, for each."""
+        return tuple((self.labels != UNKNOWN).flatten(1).any(1).tolist())
 
 
 class PatchSampler:
     """Cut foreground-balanced, augmented patches from the training scans.
 
     Half of the patches are centred on background, half on a foreground class, each class
-    of a scan as often as the others.
+    of a scan as often as the others; never on a voxel of which the class is unknown.
+
+    Where there are scans without labels, a batch holds patches of them from the step on at
+    which masking starts: as many as their share of the scans, at least one and at most half of
+    the batch.
 
     Parameters
     ----------
     scans
-        Training scans with labels.
+        Training scans, at least one of them with labels.
     config
-        Patch size, batch size, augmentation and seed.
+        Patch size, batch size, augmentation, objective and seed.
     """
 
     def __init__(self, scans: Sequence[PreparedScan], config: RunConfig) -> None:
@@ -55,25 +73,47 @@ class PatchSampler:
         self._augment = transforms.augmentation(config.data, self._patch_size)
         self._scans = [_padded(scan, self._patch_size) for scan in scans]
         self._positions = [_class_positions(labels) for _, labels in self._scans]
+        self._labelled = [index for index, scan in enumerate(scans) if scan.labels is not None]
+        self._bare = [index for index, scan in enumerate(scans) if scan.labels is None]
+        self._bare_from = masking_start(config.objective, config.training.steps)
+        self._bare_patches = _bare_patches(len(self._bare), len(scans), self._batch_size)
 
     def batch(self, step: int) -> Batch:
         """Return the patches of one step; the same for the same seed and step."""
-        patches = [self._patch(step, index) for index in range(self._batch_size)]
+        patches = [
+            self._patch(step, index, scan) for index, scan in enumerate(self._scans_of(step))
+        ]
         return Batch(
             torch.stack([patch["image"] for patch in patches]),
             torch.stack([patch["labels"] for patch in patches]),
         )
 
-    def _patch(self, step: int, index: int) -> Patch:
+    def _scans_of(self, step: int) -> list[int]:
+        """Return which scans the patches of a step are of; those without labels come last."""
+        since = max(0, step - self._bare_from)
+        bare = self._bare_patches if step >= self._bare_from else 0
+        first = step * self._batch_size - since * self._bare_patches
+        return [
+            *self._turns(self._labelled, first, self._batch_size - bare),
+            *self._turns(self._bare, since * self._bare_patches, bare, BARE_STREAM),
+        ]
+
+    def _turns(self, scans: Sequence[int], first: int, count: int, *stream: int) -> list[int]:
+        """Return whose turn it is, from the ``first`` patch of these scans on.
+
+        Every scan is used once before any is used again, in an order drawn anew each time.
+        """
+        taken = []
+        for number in range(first, first + count):
+            round_number, turn = divmod(number, len(scans))
+            state = np.random.RandomState(_mixed_seed(self._seed, round_number, *stream))
+            taken.append(scans[state.permutation(len(scans))[turn]])
+        return taken
+
+    def _patch(self, step: int, index: int, scan: int) -> Patch:
         state = np.random.RandomState(_mixed_seed(self._seed, step, index))
-        # Every scan is used once before any is used again, in an order drawn anew each time.
-        count = step * self._batch_size + index
-        round_number, turn = divmod(count, len(self._scans))
-        order = np.random.RandomState(_mixed_seed(self._seed, round_number)).permutation(
-            len(self._scans)
-        )
-        image, labels = self._scans[order[turn]]
-        patch = self._cut(image, labels, self._positions[order[turn]], state)
+        image, labels = self._scans[scan]
+        patch = self._cut(image, labels, self._positions[scan], state)
         if self._augment is None:
             return patch
         self._augment.set_random_state(state=state)  # type: ignore[attr-defined]
@@ -104,9 +144,13 @@ class _Positions:
 
 
 def _class_positions(labels: Tensor) -> _Positions:
+    known = labels[labels != UNKNOWN]
+    if not len(known):
+        anywhere = np.linspace(0, labels.numel() - 1, MAX_POSITIONS).astype(np.intp)
+        return _Positions([anywhere], [1.0])
     indices = map_classes_to_indices(
         labels[None].numpy(),
-        num_classes=int(labels.max()) + 1,
+        num_classes=int(known.max()) + 1,
         max_samples_per_class=MAX_POSITIONS,
     )
     present = [len(found) > 0 for found in indices]
@@ -116,9 +160,24 @@ def _class_positions(labels: Tensor) -> _Positions:
 
 
 def _padded(scan: PreparedScan, patch_size: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-    """Continue the edges of a scan that is smaller than a patch."""
-    assert scan.labels is not None
-    return padded_to(scan.image, patch_size)[0], padded_to(scan.labels, patch_size)[0]
+    """Continue the edges of a scan that is smaller than a patch, and of its labels alike."""
+    labels = scan.labels
+    if labels is None:
+        # One byte in memory, seen everywhere.
+        labels = torch.tensor(UNKNOWN, dtype=torch.uint8).expand(scan.image.shape)
+    return padded_to(scan.image, patch_size)[0], padded_to(labels, patch_size)[0]
+
+
+def _bare_patches(bare: int, scans: int, batch_size: int) -> int:
+    """Return how many patches of a batch are of scans without labels."""
+    if not bare:
+        return 0
+    if batch_size < 2:
+        raise SettingsError(
+            "With one patch a step, scans without labels cannot join: each step needs a patch with "
+            "labels too. Set the patches a step to 2 or more, or those scans to “unused”."
+        )
+    return min(max(1, round(batch_size * bare / scans)), batch_size // 2)
 
 
 def _mixed_seed(*numbers: int) -> int:

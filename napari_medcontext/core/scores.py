@@ -80,6 +80,14 @@ def summarise(scores: Iterable[ClassScore]) -> Summary:
     )
 
 
+def summarise_classes(scores: Iterable[ClassScore]) -> dict[str, Summary]:
+    """Return the means of each class over the cases, by its name, in the order of the ids."""
+    of_class: dict[tuple[int, str], list[ClassScore]] = {}
+    for score in scores:
+        of_class.setdefault((score.class_id, score.class_name), []).append(score)
+    return {name: summarise(found) for (_, name), found in sorted(of_class.items())}
+
+
 def write_scores(path: Path, scores: Iterable[ClassScore]) -> Path:
     """Write scores as CSV, one row a case and class, what is not measurable left empty."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
 from napari_medcontext.core.errors import SettingsError
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Millimetres = Annotated[float, Field(gt=0)]
 
 
 def setting(
@@ -78,6 +81,9 @@ def _problems(model: type[BaseModel], error: ValidationError) -> str:
 
 def _problem(model: type[BaseModel], detail: Any) -> str:
     location = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "value_error":
+        # From a check of our own, which has said all; the value may be a whole section.
+        return ": ".join([*([location] if location else []), str(detail["ctx"]["error"])])
     if detail["type"] != "extra_forbidden":
         return f"{location or 'settings'}: {detail['msg']} (got {detail['input']!r})"
     for part in detail["loc"][:-1]:

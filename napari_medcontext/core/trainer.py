@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from napari_medcontext.core.events import (
     CheckpointSaved,
     Event,
     Paused,
+    Preparing,
     Resumed,
     RunFinished,
     RunStarted,
@@ -31,7 +32,7 @@ from napari_medcontext.core.events import (
 )
 from napari_medcontext.core.inference import Cancelled
 from napari_medcontext.core.learner import Learner, StepResult
-from napari_medcontext.core.masking import AXES, check_block_size, choose_axis
+from napari_medcontext.core.masking import AXES, check_masking, choose_axis
 from napari_medcontext.core.networks import check_patch_size
 from napari_medcontext.core.prefetch import Prefetcher
 from napari_medcontext.core.previews import PreviewMaker
@@ -56,6 +57,7 @@ def train(
     run: RunFolder | None = None,
     should_stop: Question = lambda: False,
     should_pause: Question = lambda: False,
+    save_at: Collection[int] = (),
 ) -> Iterator[Event]:
     """Train a network, step by step.
 
@@ -69,6 +71,8 @@ def train(
         Where to save states and the log, and to go on from; ``None`` saves nothing.
     should_stop, should_pause
         Asked after each step. A stopped run saves its state and ends.
+    save_at
+        Steps after which the state is saved besides; whoever iterates may read it there.
 
     Yields
     ------
@@ -83,7 +87,7 @@ def train(
     """
     check_patch_size(config.network.name, config.data.patch_size)
     compute = choose_compute(config.device)
-    training = _Training(config, dataset, run, compute, should_stop, should_pause)
+    training = _Training(config, dataset, run, compute, should_stop, should_pause, save_at)
     try:
         with explained_memory_errors(MEMORY_ADVICE):
             yield from training.events()
@@ -125,20 +129,35 @@ class _Training:
         compute: Compute,
         should_stop: Question,
         should_pause: Question,
+        save_at: Collection[int],
     ) -> None:
         self._config, self._dataset, self._run = config, dataset, run
         self._compute = compute
         self._should_stop, self._should_pause = should_stop, should_pause
+        self._save_at = save_at
         spacings = [scan.source_spacing for scan in dataset.training]
         self._mask_axis = choose_axis(config.masking.axis, spacings)
-        if config.objective.method == "medcontext":
-            check_block_size(config.masking.block_size, config.data.patch_size, self._mask_axis)
+        if config.objective.has_masked_view:
+            check_masking(config, self._mask_axis, dataset.spacing)
         with explained_memory_errors(MEMORY_ADVICE):
-            self._learner = Learner(config, len(dataset.classes.ids), self._mask_axis, compute)
+            self._learner = Learner(
+                config,
+                dataset.classes.outputs,
+                self._mask_axis,
+                compute,
+                dataset.classes.membership,
+                dataset.spacing,
+                resumed=run is not None and run.newest_state() is not None,
+            )
         self._previews: PreviewMaker | None = None
         if dataset.preview is not None:
             self._previews = PreviewMaker(
-                dataset.preview, dataset.classes, config, self._mask_axis, compute
+                dataset.preview,
+                dataset.classes,
+                config,
+                self._mask_axis,
+                compute,
+                dataset.spacing,
             )
         self._batches = Prefetcher(PatchSampler(dataset.training, config))
         self._best, self._clock = _Best(), _Clock()
@@ -150,6 +169,8 @@ class _Training:
         self.__dict__.clear()
 
     def events(self) -> Iterator[Event]:
+        if self._learner.pretrained is not None:
+            yield Preparing(self._learner.pretrained.text, 1, 1)
         yield self._started()
         steps, training = self._config.training.steps, self._config.training
         while self._learner.step < steps:
@@ -163,7 +184,9 @@ class _Training:
                 yield from self._unless_stopped(self._validate)
             # With each new best too, or a kill would send the run back to before it.
             new_best = self._best.step == step
-            if last or new_best or self._clock.checkpoint_due(training.checkpoint_every):
+            asked = step in self._save_at
+            due = self._clock.checkpoint_due(training.checkpoint_every)
+            if last or new_best or asked or due:
                 yield from self._save_if_needed()
             if self._preview_due(last):
                 yield from self._unless_stopped(self._preview)
@@ -184,6 +207,7 @@ class _Training:
             class_names=dict(self._dataset.classes.names),
             spacing=self._dataset.spacing,
             validated=bool(self._dataset.validation),
+            mask_scheme=config.masking.scheme if config.objective.has_masked_view else "",
         )
 
     def _one_step(self) -> StepFinished:
@@ -302,6 +326,7 @@ class _Training:
             "napari_medcontext": __version__,
             "class_ids": json.dumps(self._dataset.classes.ids),
             "class_names": json.dumps(dict(self._dataset.classes.names)),
+            "regions": json.dumps(self._dataset.classes.regions),
             "spacing": json.dumps(self._dataset.spacing),
         }
 

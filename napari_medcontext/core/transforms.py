@@ -24,7 +24,8 @@ from monai.transforms import (
 from scipy import ndimage
 from torch import Tensor
 
-from napari_medcontext.core.config import DataSettings
+from napari_medcontext.core.classes import UNKNOWN, largest
+from napari_medcontext.core.training_settings import DataSettings
 from napari_medcontext.core.volume import Affine, Volume
 
 FloatArray = npt.NDArray[np.float32]
@@ -79,27 +80,47 @@ def prepare_labels(labels: Volume, grid: Volume) -> npt.NDArray[Any]:
     spacing every new voxel lies halfway between two old ones, and all labels would move by
     half an old voxel against the scan.
 
+    A new voxel is unknown where no known old one lies inside it, and else of the class that has
+    the largest share among those known. So slices that were annotated one by one survive on a
+    coarser grid, where the unknown has the largest share everywhere.
+
     Parameters
     ----------
     labels
-        Class indices 0, 1, 2 and so on.
+        Class indices 0, 1, 2 and so on, and ``UNKNOWN``.
     grid
-        The prepared scan.
+        The prepared scan, over the same field of view.
     """
     upright = labels.reoriented("RAS")
     if _same_place(upright.affine, upright.shape, grid.affine, grid.shape):
         return np.ascontiguousarray(upright.array)
+    unknown = upright.array == UNKNOWN
     shares = (
         _smoothed((upright.array == index).astype(np.float32), upright, grid.spacing)
-        for index in range(int(upright.array.max()) + 1)
+        for index in range(int(upright.array[~unknown].max(initial=0)) + 1)
     )
-    return _largest(
-        (
-            resample(share[None], upright.affine, grid.affine, grid.shape, mode="bilinear")[0]
-            for share in shares
-        ),
-        grid.shape,
+    moved = largest(
+        resample(share[None], upright.affine, grid.affine, grid.shape, mode="bilinear")[0]
+        for share in shares
     )
+    if unknown.any():
+        moved[~_any_inside(~unknown, grid.shape)] = UNKNOWN
+    return moved
+
+
+def _any_inside(known: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Say which voxels of another grid over the same field of view hold a voxel that is known.
+
+    The centre of a voxel counts. Along an axis that becomes finer, the voxel in which the new
+    one's centre lies is taken.
+    """
+    for axis, (have, want) in enumerate(zip(known.shape, shape, strict=True)):
+        if want < have:
+            homes = np.floor((np.arange(have) + 0.5) * want / have)
+            known = np.logical_or.reduceat(known, np.searchsorted(homes, np.arange(want)), axis)
+        else:
+            known = known.take(np.floor((np.arange(want) + 0.5) * have / want).astype(int), axis)
+    return known
 
 
 def _smoothed(array: FloatArray, volume: Volume, spacing: Spacing) -> FloatArray:
@@ -146,8 +167,13 @@ def resample(
     return np.asarray(moved.as_tensor())
 
 
-def class_map_on(probabilities: Tensor, affine: Affine, target: Volume) -> npt.NDArray[np.uint8]:
-    """Return the most probable class index at each voxel of another grid.
+def class_map_on(
+    probabilities: Tensor,
+    affine: Affine,
+    target: Volume,
+    decide: Callable[[Iterable[FloatArray]], npt.NDArray[np.uint8]] = largest,
+) -> npt.NDArray[np.uint8]:
+    """Return what each voxel of another grid is.
 
     Classes are resampled one by one, so that memory does not grow with their number.
 
@@ -157,11 +183,10 @@ def class_map_on(probabilities: Tensor, affine: Affine, target: Volume) -> npt.N
         Shape ``(K, x, y, z)``, on the grid of ``affine``.
     target
         The volume whose grid, axes and orientation the answer gets.
+    decide
+        Makes one map of K; by default the index of the most probable class.
     """
-    return _largest(
-        (probability_on(probability, affine, target) for probability in probabilities),
-        target.shape,
-    )
+    return decide(probability_on(probability, affine, target) for probability in probabilities)
 
 
 def probability_on(probability: Tensor, affine: Affine, target: Volume) -> FloatArray:
@@ -170,16 +195,6 @@ def probability_on(probability: Tensor, affine: Affine, target: Volume) -> Float
         probability[None].float().cpu(), affine, target.affine, target.shape, mode="bilinear"
     )
     return np.asarray(moved[0], dtype=np.float32)
-
-
-def _largest(maps: Iterable[FloatArray], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Return the index of the map that is largest at each voxel, the first of equal ones."""
-    best = np.zeros(shape, dtype=np.uint8)
-    highest = np.full(shape, -np.inf, dtype=np.float32)
-    for index, candidate in enumerate(maps):
-        best[candidate > highest] = index
-        np.maximum(highest, candidate, out=highest)
-    return best
 
 
 def _same_place(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import nn
 
-from napari_medcontext.core.classes import Classes
+from napari_medcontext.core.classes import UNKNOWN, Classes
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.inference import OVERLAP, drained, windowed_probabilities
 from napari_medcontext.core.metrics import dice
@@ -22,7 +22,9 @@ def validated_dice(
     compute: Compute,
     should_stop: Callable[[], bool],
 ) -> dict[int, float]:
-    """Return the mean Dice of each foreground class over scans; classes in none are left out.
+    """Return the mean Dice of each foreground class or region over scans.
+
+    Those in none of them are left out, and so are voxels of which the class is unknown.
 
     Raises
     ------
@@ -34,15 +36,20 @@ def validated_dice(
     for scan in scans:
         assert scan.labels is not None
         work = windowed_probabilities(
-            [network], scan.image[None], patch_size, compute, overlap=OVERLAP
+            [network],
+            scan.image[None],
+            patch_size,
+            compute,
+            overlap=OVERLAP,
+            exclusive=not classes.regions,
         )
-        predicted = drained(work, should_stop).argmax(0).numpy()
-        reference = scan.labels.numpy()
-        scores.append(
-            [dice(predicted == index, reference == index) for index in range(len(classes.ids))]
-        )
+        decided = classes.decide(drained(work, should_stop).numpy())
+        truth = scan.labels.numpy()
+        known = truth != UNKNOWN
+        predicted, reference = classes.predicted_masks(decided), classes.masks(truth)
+        scores.append({k: dice(mask & known, reference[k]) for k, mask in predicted.items()})
     return {
-        class_id: float(np.nanmean([score[index] for score in scores]))
-        for index, class_id in enumerate(classes.ids)
-        if class_id and not all(np.isnan(score[index]) for score in scores)
+        k: float(np.nanmean([score[k] for score in scores]))
+        for k in classes.predicted_ids
+        if not all(np.isnan(score[k]) for score in scores)
     }

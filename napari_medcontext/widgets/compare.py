@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.evaluation import evaluate_volumes
 from napari_medcontext.core.scores import ClassScore, scores_to_text, summarise, write_scores
 from napari_medcontext.core.volume import Volume
+from napari_medcontext.layer_geometry import scan_metadata
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.widgets.labels_box import LabelsBox, fitting_reference, newest_prediction
 from napari_medcontext.widgets.parts import button, label, row
@@ -83,13 +85,15 @@ class CompareDock(QWidget):
             self._tell_error(error)
             self.compared.emit()
             return
-        self._shown_as = self.reference_box.layer
-        self._asked = f"“{prediction.name}” against “{reference.name}”"
+        meaning = _Meaning.of(self.prediction_box.layer, self.reference_box.layer)
+        self._shown_as = (self.prediction_box if meaning.regions else self.reference_box).layer
+        self._asked = f"“{prediction.name}” against “{reference.name}”{meaning.text}"
         self.compare_button.setEnabled(False)
         self.compare_button.setText("Comparing…")
         create_worker(
             _evaluate,
             [prediction, reference],
+            meaning,
             _connect={"returned": self._finish},
             _progress={"desc": "Comparing labels"},
         )
@@ -212,6 +216,27 @@ class CompareDock(QWidget):
 
 
 @dataclass(frozen=True)
+class _Meaning:
+    """What the ids stand for, as the run that predicted noted it."""
+
+    regions: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    unknown_id: int | None = None
+
+    @classmethod
+    def of(cls, prediction: Labels, reference: Labels) -> _Meaning:
+        noted, other = scan_metadata(prediction) or {}, scan_metadata(reference) or {}
+        # Two predictions of regions hold the same numbers, which exclude each other.
+        regions = {} if other.get("regions") else noted.get("regions", {})
+        return cls(regions, noted.get("unknown_id"))
+
+    @property
+    def text(self) -> str:
+        made_of = [f"{name} = {', '.join(map(str, ids))}" for name, ids in self.regions.items()]
+        said = f"; regions by class ids: {'; '.join(made_of)}" if made_of else ""
+        return said + ("" if self.unknown_id is None else f"; id {self.unknown_id} is unknown")
+
+
+@dataclass(frozen=True)
 class _Outcome:
     """What a worker hands back; a bare exception as its result would be raised there."""
 
@@ -219,7 +244,7 @@ class _Outcome:
     error: MedContextError | None = None
 
 
-def _evaluate(volumes: list[Volume]) -> _Outcome:
+def _evaluate(volumes: list[Volume], meaning: _Meaning) -> _Outcome:
     """Score in a worker, which must hand back its errors and forget its arrays.
 
     napari keeps workers, and so their arguments, until its window closes; an exception
@@ -227,7 +252,14 @@ def _evaluate(volumes: list[Volume]) -> _Outcome:
     """
     reference, prediction = volumes.pop(), volumes.pop()
     try:
-        return _Outcome(evaluate_volumes(prediction, reference, case=prediction.name))
+        scores = evaluate_volumes(
+            prediction,
+            reference,
+            case=prediction.name,
+            regions=meaning.regions,
+            ignore_label=meaning.unknown_id,
+        )
+        return _Outcome(scores)
     except MedContextError as error:
         return _Outcome(error=error)
     except Exception as error:

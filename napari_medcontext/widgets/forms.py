@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -17,10 +19,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_medcontext.widgets.parts import ChoiceBox, DecimalBox, WholeBox
+from napari_medcontext.widgets.parts import ChoiceBox, DecimalBox, WholeBox, button
 
 LARGEST = 1_000_000
-LABEL_WIDTH = 150
+EMPTY = "Empty: "
+"""Begins the sentence of a description that says what an empty editor means."""
+LABEL_WIDTH = 168
 """Pixels, the same in every form, so that forms under each other line up."""
 
 
@@ -109,6 +113,7 @@ def field_label(text: str) -> QLabel:
     """Return the words left of an editor."""
     label = QLabel(text)
     label.setFixedWidth(LABEL_WIDTH)
+    label.setWordWrap(True)
     return label
 
 
@@ -122,8 +127,10 @@ def make_editor(field: FieldInfo, changed: Callable[[], None]) -> Editor:
         return _switch(changed)
     if get_origin(kind) is tuple:
         return _numbers(len(get_args(kind)), _base(get_args(kind)[0]), optional, changed)
+    if kind is Path:
+        return _file(_empty(field), changed)
     if optional:
-        return _optional_number(changed)
+        return _optional_number(_empty(field), changed)
     if kind is int:
         return _whole(low, high, _unit(field), changed)
     if kind is float:
@@ -162,9 +169,9 @@ def _number(low: float, high: float, unit: str, changed: Callable[[], None]) -> 
     return Editor(box, box.value, box.setValue)
 
 
-def _optional_number(changed: Callable[[], None]) -> Editor:
+def _optional_number(empty: str, changed: Callable[[], None]) -> Editor:
     line = QLineEdit()
-    line.setPlaceholderText("automatic")
+    line.setPlaceholderText(empty)
     line.editingFinished.connect(changed)
     return Editor(
         line,
@@ -194,6 +201,29 @@ def _numbers(count: int, kind: type, optional: bool, changed: Callable[[], None]
     return Editor(row, read, write)
 
 
+def _file(empty: str, changed: Callable[[], None]) -> Editor:
+    row, line = QWidget(), QLineEdit()
+    line.setPlaceholderText(empty)
+    line.editingFinished.connect(changed)
+
+    def browse() -> None:
+        chosen, _ = QFileDialog.getOpenFileName(row, "Choose a file", line.text())
+        if chosen:
+            line.setText(chosen)
+            changed()
+
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(line)
+    layout.addWidget(button("setting_browse", "…", "Choose the file.", browse))
+
+    def read() -> Path | None:
+        text = line.text().strip()
+        return Path(text).expanduser() if text else None
+
+    return Editor(row, read, lambda value: line.setText("" if value is None else str(value)))
+
+
 def _text(changed: Callable[[], None]) -> Editor:
     line = QLineEdit()
     line.editingFinished.connect(changed)
@@ -205,6 +235,12 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
     if type(None) in arguments and get_origin(annotation) is not Literal:
         return next(part for part in arguments if part is not type(None)), True
     return annotation, False
+
+
+def _empty(field: FieldInfo) -> str:
+    """Return what it means that an editor is empty, from the field's description."""
+    _, said, meaning = (field.description or "").partition(EMPTY)
+    return meaning.partition(".")[0] if said else "automatic"
 
 
 def _base(annotation: Any) -> type:

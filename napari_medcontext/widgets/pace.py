@@ -8,6 +8,7 @@ from collections import deque
 from statistics import median
 
 from napari_medcontext.core.config import RunConfig
+from napari_medcontext.core.method_settings import ObjectiveSettings
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
 
 WINDOW = 50
@@ -25,11 +26,13 @@ class Pace:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
+        self._step = 0
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=WINDOW)
         self._seconds: deque[float] = deque(maxlen=WINDOW)
 
     def step(self, step: int, seconds: float) -> None:
         """Take note of a step that has just ended and of the seconds that it took."""
+        self._step = step
         self._arrivals.append((step, time.monotonic()))
         self._seconds.append(seconds)
 
@@ -45,8 +48,13 @@ class Pace:
         return (now - then) / max(1, last - first) * (steps - last)
 
     def remember(self) -> None:
-        """Keep what a voxel of a step cost, for the estimates of later runs."""
-        if self._seconds:
+        """Keep what a voxel of a step cost, for the estimates of later runs.
+
+        Steps before masking has risen are cheaper than those after, and tell nothing of them.
+        """
+        learning = self._config.objective
+        risen = (learning.masked_start + learning.masked_ramp) * self._config.training.steps
+        if self._seconds and self._step >= risen:
             cost = median(self._seconds) / _voxels(self._config)
             paces = load_preferences().get("pace", {})
             save_preferences(pace={**paces, _kind(self._config): cost})
@@ -75,9 +83,23 @@ def about_text(seconds: float) -> str:
 
 
 def _kind(config: RunConfig) -> str:
-    return "/".join(
-        [config.network.name, config.network.size, config.objective.method, config.device.device]
-    )
+    """Return all that the time of a voxel's step depends on, as one word."""
+    learning = config.objective
+    parts = [config.network.name, config.network.size, _passes(learning)]
+    if learning.has_masked_view:
+        parts.append(config.masking.site)
+    device = config.device
+    return "/".join([*parts, device.device, device.precision, str(device.threads)])
+
+
+def _passes(learning: ObjectiveSettings) -> str:
+    """Return which passes of the networks make up a step, once masking has risen."""
+    parts = []
+    if learning.has_masked_view:
+        parts += [f"{learning.views} views", f"{learning.masked_share:g} masked"]
+    if learning.has_teacher:
+        parts.append("teacher asked" if learning.has_consistency else "teacher kept")
+    return " ".join(parts) or "labels alone"
 
 
 def _voxels(config: RunConfig) -> int:

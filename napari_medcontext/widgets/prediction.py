@@ -61,6 +61,8 @@ class Prediction(QObject):
         super().__init__()
         self._viewer = viewer
         self._run = run
+        # As the run is now: its folder may be gone when the answers come.
+        self._spec = run.spec()
         self._weights = weights
         self._folder = PredictFolder(tempfile.mkdtemp(prefix="medcontext-predict-"))
         self._dropped: list[str] = []
@@ -138,7 +140,7 @@ class Prediction(QObject):
             else None
         )
         name = f"{image.name} · {self._run.name} {self._weights}"
-        shown = add_prediction(self._viewer, labels, image, name, maps, self._run.path)
+        shown = add_prediction(self._viewer, labels, image, name, maps, self._run.path, self._spec)
         if not (image.visible and shown.visible):
             self._hidden.append(image.name)
 

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from napari.layers import Layer
 
+from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError, ScanError
+from napari_medcontext.core.labels import as_label_array, class_boxes
 from napari_medcontext.core.volume import Volume, same_grid
 from napari_medcontext.layer_geometry import layer_grid
-from napari_medcontext.layer_volumes import layer_to_volume
+from napari_medcontext.layer_volumes import class_names_of, layer_to_volume
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.scan_table import ScanRow
 
 
-def chosen_scans(rows: Sequence[ScanRow], layers: Sequence[Layer]) -> list[Scan]:
+def chosen_scans(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunConfig) -> list[Scan]:
     """Return the scans of all rows in use.
+
+    Parameters
+    ----------
+    rows
+        Of the scan table.
+    layers
+        Of the viewer.
+    config
+        The settings, which say whether scans without labels can join.
 
     Raises
     ------
@@ -28,7 +40,7 @@ def chosen_scans(rows: Sequence[ScanRow], layers: Sequence[Layer]) -> list[Scan]
             "There is no scan to train on. Open scans and their labels (File > Open, or "
             "File > Open Sample > MedContext), and set at least one to “training”."
         )
-    problem = first_problem(used, layers)
+    problem = first_problem(used, layers, config)
     if problem:
         raise ScanError(problem)
     return [
@@ -41,11 +53,11 @@ def chosen_scans(rows: Sequence[ScanRow], layers: Sequence[Layer]) -> list[Scan]
     ]
 
 
-def preflight(rows: Sequence[ScanRow], layers: Sequence[Layer]) -> str:
+def preflight(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunConfig) -> str:
     """Return one line: all is well, or the first problem and what to do."""
     used = in_use(rows)
     training = [row for row in used if row.role == "training"]
-    problem = first_problem(used, layers)
+    problem = first_problem(used, layers, config)
     if problem:
         return f"⚠ {problem}"
     if not training:
@@ -57,7 +69,27 @@ def preflight(rows: Sequence[ScanRow], layers: Sequence[Layer]) -> str:
         for role in ("validation", "preview")
         if (count := sum(row.role == role for row in used))
     ]
-    return "; ".join([f"✓ {len(training)} to train on, {sizes} mm", *others, "all good"]) + "."
+    told = [f"✓ {len(training)} to train on, {sizes} mm", *_without_labels(training), *others]
+    if config.data.ignore_label is not None:
+        told.append(f"id {config.data.ignore_label} counts as unknown")
+    return "; ".join([*told, "all good"]) + "."
+
+
+def present_classes(rows: Sequence[ScanRow]) -> dict[int, str]:
+    """Return the class ids in the labels of the training scans, with their names if they have.
+
+    Raises
+    ------
+    ScanError
+        If a layer holds no class ids.
+    """
+    names: dict[int, str] = {}
+    for row in in_use(rows):
+        if row.role == "training" and row.labels is not None:
+            ids = class_boxes(as_label_array(np.asarray(row.labels.data), row.labels.name))
+            own = class_names_of(row.labels)
+            names |= {k: own.get(k) or names.get(k, "") for k in ids}
+    return names
 
 
 def in_use(rows: Sequence[ScanRow]) -> list[ScanRow]:
@@ -65,12 +97,25 @@ def in_use(rows: Sequence[ScanRow]) -> list[ScanRow]:
     return [row for row in rows if row.role != "unused"]
 
 
-def first_problem(rows: Sequence[ScanRow], layers: Sequence[Layer]) -> str:
+def first_problem(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunConfig) -> str:
     """Say what is wrong with the rows, as far as it shows without reading voxels."""
-    problem = next(filter(None, (_problem(row, layers) for row in rows)), "")
-    if not problem and sum(row.role == "preview" for row in rows) > 1:
+    training = [row for row in rows if row.role == "training"]
+    if training and all(row.labels is None for row in training):
+        return "No training scan has labels. Choose the labels of at least one of them."
+    problem = next(filter(None, (_problem(row, layers, config) for row in rows)), "")
+    if problem:
+        return problem
+    if sum(row.role == "preview" for row in rows) > 1:
         return "Only one scan can be the preview; set the others to “unused”."
-    return problem
+    return ""
+
+
+def _without_labels(training: Sequence[ScanRow]) -> list[str]:
+    count = sum(row.labels is None for row in training)
+    if not count:
+        return []
+    joins = "has no labels and joins" if count == 1 else "have no labels and join"
+    return [f"{count} of them {joins} through the teacher"]
 
 
 def _copied(labels: Volume) -> Volume:
@@ -78,13 +123,11 @@ def _copied(labels: Volume) -> Volume:
     return labels.with_array(labels.array.copy())
 
 
-def _problem(row: ScanRow, layers: Sequence[Layer]) -> str:
+def _problem(row: ScanRow, layers: Sequence[Layer], config: RunConfig) -> str:
     try:
         image = layer_grid(row.image, layers)
         if row.labels is None:
-            if row.role in ("training", "validation"):
-                return f"“{row.image.name}” is for {row.role} but has no labels. Choose its labels."
-            return ""
+            return _missing_labels(row, config)
         labels = layer_grid(row.labels, layers)
     except MedContextError as error:
         return str(error)
@@ -98,4 +141,19 @@ def _problem(row: ScanRow, layers: Sequence[Layer]) -> str:
             f"“{labels.name}” does not lie on “{image.name}”: their affines differ. Choose "
             "the labels that belong to this scan."
         )
+    return ""
+
+
+def _missing_labels(row: ScanRow, config: RunConfig) -> str:
+    """Say what is wrong with a row that has no labels."""
+    if row.role not in ("training", "validation"):
+        return ""
+    text = f"“{row.image.name}” is for {row.role} but has no labels. Choose its labels"
+    if row.role == "validation":
+        return f"{text}."
+    if not config.objective.has_consistency:
+        return f"{text}, or let it join through the teacher: MedContext with β above 0."
+    if config.training.batch_size == 1:
+        # Each step needs a patch with labels too.
+        return f"{text}, or let it join through the teacher: set the batch size to 2 or more."
     return ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_medcontext.core.config import RunConfig, RunSpec
+from napari_medcontext.core.config import Case, RunConfig, RunSpec
 from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
@@ -18,9 +19,10 @@ from napari_medcontext.widgets.forms import field_label
 from napari_medcontext.widgets.pace import about_text, expected_seconds
 from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
+from napari_medcontext.widgets.regions_editor import RegionsEditor
 from napari_medcontext.widgets.run_monitor import RunMonitor
 from napari_medcontext.widgets.run_names import free_name, next_name, run_in
-from napari_medcontext.widgets.scan_choice import chosen_scans, preflight
+from napari_medcontext.widgets.scan_choice import chosen_scans, preflight, present_classes
 from napari_medcontext.widgets.scan_table import ScanTable
 from napari_medcontext.widgets.session import real_viewer, session_of
 from napari_medcontext.widgets.settings_panel import SettingsPanel
@@ -57,11 +59,10 @@ class TrainDock(QWidget):
         self._lay_out()
         self._restore_preferences()
         self.scans.changed.connect(self._check)
-        self.settings.changed.connect(self._estimate)
+        self.settings.changed.connect(self._follow_settings)
         self.monitor.running_told.connect(self._follow_running)
         self.monitor.ended.connect(self._end)
-        self._check()
-        self._estimate()
+        self._follow_settings()
         self._join()
 
     # What a test or a script presses.
@@ -70,15 +71,15 @@ class TrainDock(QWidget):
         """Start a new run on the chosen scans."""
         try:
             config, run = self.config(), self._new_run()
-            scans = chosen_scans(self.scans.rows(), list(self._viewer.layers))
+            scans = chosen_scans(self.scans.rows(), list(self._viewer.layers), config)
+            cases = planned_cases(scans, run.path / "scans")
+            spec = self._spec(config, cases)
         except MedContextError as error:
             self.monitor.tell_error(str(error))
             return
         self.run_path.setText(str(run.path))
         kind = str(self.runner.currentData())
-        cases = planned_cases(scans, run.path / "scans")
-        write_scans = writer(scans, cases)
-        spec = RunSpec(config=config, cases=cases)
+        write_scans = writer(scans, cases, config.data.ignore_label)
         if self.remembers:
             settings = config.model_dump(mode="json")
             save_preferences(train=settings, folder=str(run.path.parent), runner=kind)
@@ -136,6 +137,9 @@ class TrainDock(QWidget):
         )
         self.preflight = label("train_preflight")
         self.settings = SettingsPanel()
+        self._valid = RunConfig()
+        """The settings when they were last without fault."""
+        self.regions = RegionsEditor(lambda: present_classes(self.scans.rows()))
         self.estimate = label("train_estimate")
         self.runner = choices(
             "train_runner",
@@ -164,6 +168,7 @@ class TrainDock(QWidget):
         layout.addWidget(self.scans)
         layout.addWidget(self.preflight)
         layout.addWidget(self.settings)
+        layout.addWidget(self.regions)
         layout.addLayout(row(field_label("Run"), self.run_path, self.browse_button))
         layout.addLayout(row(field_label("Compute"), self.runner))
         layout.addWidget(self.estimate)
@@ -214,12 +219,21 @@ class TrainDock(QWidget):
         run.require_free()
         return run
 
+    def _spec(self, config: RunConfig, cases: Sequence[Case]) -> RunSpec:
+        values = {"config": config, "cases": cases, "regions": self.regions.regions()}
+        return validated(RunSpec, values, "the settings")
+
     def _check(self) -> None:
-        self.preflight.setText(preflight(self.scans.rows(), list(self._viewer.layers)))
+        rows, layers = self.scans.rows(), list(self._viewer.layers)
+        self.preflight.setText(preflight(rows, layers, self._valid))
+
+    def _follow_settings(self) -> None:
+        self._estimate()
+        self._check()
 
     def _estimate(self) -> None:
         try:
-            config = self.config()
+            config = self._valid = self.config()
         except MedContextError as error:
             self.estimate.setText(f"⚠ {error}")
             return

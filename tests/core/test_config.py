@@ -138,3 +138,19 @@ def test_every_setting_explains_itself_and_fits_json():
 def test_cases_are_found_by_role(spec):
     assert spec.with_role("training") == spec.cases
     assert spec.with_role("validation") == ()
+
+
+def test_run_of_an_older_version_loads_with_the_settings_that_it_had(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "config:\n"
+        "  objective: {method: medcontext, consistency_weight: 0.5, momentum: 0.996,\n"
+        "    momentum_schedule: run_length}\n"
+        "  masking: {ratio: 0.4, block_size: 16, axis: auto}\n"
+        "cases: []\n"
+        "class_names: {2: liver}\n"
+    )
+    spec = load(RunSpec, file)
+    assert spec.config == RunConfig()
+    assert (spec.regions, spec.config.data.ignore_label) == ({}, None)
+    assert spec.config.objective.has_teacher

@@ -1,14 +1,15 @@
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from napari_medcontext.core.classes import Classes
+from napari_medcontext.core.classes import UNKNOWN, Classes
 from napari_medcontext.core.config import Case, RunSpec
-from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.errors import ScanError, SettingsError
 from napari_medcontext.core.events import Preparing, Warned
-from napari_medcontext.core.io import write_volume
+from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.core.sampler import PatchSampler
 
 
@@ -164,12 +165,165 @@ def test_nothing_to_train_on_is_refused(tiny_config, cases, loaded):
         loaded(RunSpec(config=tiny_config, cases=cases(ras="validation", lps="unused")))
 
 
-@pytest.mark.parametrize("role", ["training", "validation"])
-def test_role_that_needs_labels_names_the_scan_without(tiny_config, cases, loaded, role):
-    (first,) = cases(ras="training")
-    bare = first.model_copy(update={"name": "bare", "labels": None, "role": role})
-    with pytest.raises(ScanError, match=r"“bare” is set to .* has no labels"):
-        loaded(RunSpec(config=tiny_config, cases=(first, bare)))
+def bare_beside(case, role="training", count=1):
+    """Return a case, and copies of it without labels."""
+    bare = [
+        case.model_copy(update={"name": f"bare{number}", "labels": None, "role": role})
+        for number in range(count)
+    ]
+    return (case, *bare)
+
+
+@pytest.mark.parametrize(
+    ("role", "objective"),
+    [
+        ("validation", {}),
+        ("training", {"method": "supervised"}),
+        ("training", {"consistency_weight": 0.0}),
+    ],
+)
+def test_role_that_needs_labels_names_the_scan_without(tiny_config, cases, loaded, role, objective):
+    config = tiny_config.updated({"objective": objective})
+    two = bare_beside(*cases(ras="training"), role)
+    with pytest.raises(ScanError, match=f"Set to {role}, but without labels: “bare0”"):
+        loaded(RunSpec(config=config, cases=two))
+
+
+def test_scan_without_labels_joins_where_there_is_a_teacher_and_it_is_told(
+    tiny_config, cases, loaded
+):
+    dataset, events = loaded(RunSpec(config=tiny_config, cases=bare_beside(*cases(ras="training"))))
+    assert [scan.labels is None for scan in dataset.training] == [False, True]
+    (warning,) = [event for event in events if isinstance(event, Warned)]
+    assert "“bare0”" in warning.message
+
+
+def test_training_on_scans_without_labels_alone_is_refused(tiny_config, cases, loaded):
+    (case,) = cases(ras="training")
+    with pytest.raises(ScanError, match="No training scan has labels"):
+        loaded(RunSpec(config=tiny_config, cases=bare_beside(case)[1:]))
+
+
+@pytest.mark.parametrize(
+    ("labelled", "bare", "batch_size", "expected"),
+    [(2, 1, 2, 1), (1, 4, 2, 1), (2, 1, 4, 1), (1, 2, 4, 2), (1, 5, 5, 2)],
+)
+def test_batch_holds_patches_without_labels_by_their_share_and_at_most_half(
+    dataset, tiny_config, labelled, bare, batch_size, expected
+):
+    first = dataset.training[0]
+    scans = [first] * labelled + [replace(first, labels=None)] * bare
+    config = tiny_config.updated({"training": {"batch_size": batch_size}})
+    sampler = PatchSampler(scans, config)
+    for step in range(4):
+        assert sampler.batch(step).labelled.count(False) == expected
+
+
+def test_patches_without_labels_come_once_masking_starts_and_each_kind_takes_turns(
+    dataset, tiny_config
+):
+    first = dataset.training[0]
+    scans = [replace(first, image=first.image * 0 + k) for k in range(4)]
+    scans += [replace(first, image=first.image * 0 + k, labels=None) for k in (10, 11)]
+    config = tiny_config.updated(
+        {
+            "data": {"augmentation": "none"},
+            "objective": {"masked_start": 0.5},
+            "training": {"steps": 12, "batch_size": 2},
+        }
+    )
+    sampler = PatchSampler(scans, config)
+    batches = [sampler.batch(step) for step in range(12)]
+    assert all(batch.labelled == (True, True) for batch in batches[:6])
+    assert all(batch.labelled == (True, False) for batch in batches[6:])
+    used = [float(image.mean()) for batch in batches for image in batch.image]
+    whole = [value for value in used if value < 10]
+    assert all(sorted(whole[k : k + 4]) == [0, 1, 2, 3] for k in range(0, 16, 4))
+    bare = [value for value in used if value >= 10]
+    assert all(sorted(bare[k : k + 2]) == [10, 11] for k in range(0, 6, 2))
+    assert all((batch.labels[1] == UNKNOWN).all() for batch in batches[6:])
+
+
+def test_scan_without_labels_needs_two_patches_a_step(dataset, tiny_config):
+    scans = [dataset.training[0], replace(dataset.training[0], labels=None)]
+    config = tiny_config.updated({"training": {"batch_size": 1}})
+    with pytest.raises(SettingsError, match="patches a step to 2 or more"):
+        PatchSampler(scans, config)
+
+
+@pytest.fixture
+def sparse_case(make_scan, tmp_path):
+    """Return a function that writes a scan of which every so many slices are annotated."""
+
+    def build(every, axis=2, unknown=9):
+        image, labels = make_scan("a", "RAS", (1.0, 1.0, 1.0), (24, 24, 20))
+        array = np.full_like(labels.array, unknown)
+        known = [slice(None)] * 3
+        known[axis] = slice(0, None, every)
+        array[tuple(known)] = labels.array[tuple(known)]
+        case = Case(name="sparse", image=tmp_path / "i.nii", labels=tmp_path / "l.nii")
+        write_volume(case.image, image)
+        write_volume(case.labels, labels.with_array(array))
+        return case
+
+    return build
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0, 1.0, 2.0), (0.8, 1.3, 3.0)])
+def test_scan_annotated_on_some_slices_keeps_them_and_no_class_for_the_rest(
+    sparse_case, tiny_config, loaded, spacing
+):
+    config = tiny_config.updated({"data": {"ignore_label": 9, "spacing": spacing}})
+    dataset, events = loaded(RunSpec(config=config, cases=(sparse_case(10),)))
+    assert dataset.classes.ids == (0, 2, 5)
+    assert not [event for event in events if isinstance(event, Warned)]
+    labels = dataset.training[0].labels.numpy()
+    assert set(np.unique(labels)) == {0, 1, 2, UNKNOWN}
+    known = (labels != UNKNOWN).any((0, 1))
+    heights = dataset.training[0].affine[2, 3] + np.flatnonzero(known) * spacing[2]
+    assert heights == pytest.approx([-9.5, 0.5], abs=spacing[2] / 2)
+    assert (labels != UNKNOWN)[..., known].all()
+
+
+def test_patches_are_centred_on_what_is_known(sparse_case, tiny_config, loaded):
+    config = tiny_config.updated(
+        {
+            "data": {
+                "ignore_label": 9,
+                "spacing": (1.0, 1.0, 1.0),
+                "patch_size": (8, 8, 8),
+                "augmentation": "none",
+            }
+        }
+    )
+    dataset, _ = loaded(RunSpec(config=config, cases=(sparse_case(7, axis=0),)))
+    sampler = PatchSampler(dataset.training, config)
+    patches = [patch for step in range(20) for patch in sampler.batch(step).labels]
+    # Patches on the outermost slices are moved inside.
+    centred = [patch for patch in patches if (patch[0, 4] != UNKNOWN).all()]
+    assert len(centred) > 20
+    assert all((patch != UNKNOWN).any() for patch in patches)
+    assert all(batch for step in range(20) for batch in sampler.batch(step).labelled)
+
+
+def test_scan_of_which_nothing_is_known_is_refused(sparse_case, tiny_config, loaded, cases):
+    case = sparse_case(10)
+    volume = read_volume(case.labels)
+    write_volume(case.labels, volume.with_array(np.full_like(volume.array, 9)))
+    config = tiny_config.updated({"data": {"ignore_label": 9}})
+    with pytest.raises(ScanError, match=r"unknown \(9\) in every voxel"):
+        loaded(RunSpec(config=config, cases=(*cases(ras="training"), case)))
+
+
+def test_regions_name_what_is_predicted_and_tell_of_what_they_leave_out(tiny_config, cases, loaded):
+    spec = RunSpec(config=tiny_config, cases=cases(ras="training"), regions={"spot": (5,)})
+    dataset, events = loaded(spec)
+    assert dataset.classes.names == {1: "spot"}
+    assert dataset.classes.outputs == 1
+    (warning,) = [event for event in events if isinstance(event, Warned)]
+    assert "[2] are in no region" in warning.message
+    with pytest.raises(ScanError, match="“core” is made of the classes"):
+        loaded(spec.model_copy(update={"regions": {"spot": (5,), "core": (7,)}}))
 
 
 def test_preview_scan_needs_no_labels(tiny_config, cases, loaded):

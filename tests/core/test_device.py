@@ -3,8 +3,8 @@ import os
 import pytest
 import torch
 
-from napari_medcontext.core.config import DeviceSettings
 from napari_medcontext.core.device import choose_compute
+from napari_medcontext.core.training_settings import DeviceSettings
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_medcontext.core.cases import pair_by_name
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.evaluation import (
     evaluate_folders,
     evaluate_volumes,
-    pair_by_name,
     unpredicted,
 )
 from napari_medcontext.core.io import read_volume, write_volume
@@ -118,6 +118,75 @@ def test_floating_point_class_ids_are_taken_and_fractions_refused(prediction, re
     fractions = volume(prediction.array * 0.5, "prediction")
     with pytest.raises(ScanError, match=r"“prediction”.*whole"):
         evaluate_volumes(fractions, reference, case="a")
+
+
+TUMOUR = {"WT": (1, 2, 3, 4), "TC": (1, 3, 4), "ET": (4,)}
+
+
+@pytest.fixture
+def tumour() -> Volume:
+    """Class ids as a reference holds them: a shell of 2, in it 1 and 3, and one voxel of 4."""
+    array = np.zeros((9, 9, 9), dtype=np.float32)
+    array[1:8, 1:8, 1:8] = 2
+    array[3:6, 3:6, 3:6] = 1
+    array[3:6, 3:6, 5] = 3
+    array[4, 4, 4] = 4
+    return volume(array, "reference")
+
+
+def in_numbers(tumour: Volume) -> np.ndarray:
+    """Return the tumour as a faultless prediction of its regions is written."""
+    return np.select(
+        [tumour.array == 4, np.isin(tumour.array, (1, 3)), tumour.array == 2], [3, 2, 1]
+    )
+
+
+def test_regions_are_unions_of_class_ids_in_a_reference_and_of_numbers_in_a_prediction(tumour):
+    scores = evaluate_volumes(
+        volume(in_numbers(tumour), "prediction"), tumour, case="a", regions=TUMOUR
+    )
+    assert [(s.class_id, s.class_name, s.dsc) for s in scores] == [
+        (1, "WT", 1.0),
+        (2, "TC", 1.0),
+        (3, "ET", 1.0),
+    ]
+    assert [round(s.reference_ml * 100) for s in scores] == [7**3, 3**3, 1]
+
+
+def test_missed_inner_region_costs_the_outer_ones_nothing(tumour):
+    array = np.minimum(in_numbers(tumour), 2)
+    scores = by_name(
+        evaluate_volumes(volume(array, "prediction"), tumour, case="a", regions=TUMOUR)
+    )
+    assert (scores["WT"].dsc, scores["TC"].dsc) == (1.0, 1.0)
+    assert (scores["ET"].status, scores["ET"].dsc) == ("missed", 0.0)
+
+
+def test_prediction_in_class_ids_is_refused_where_regions_are_scored(tumour):
+    with pytest.raises(ScanError, match=r"“reference” holds the id 4, .* 3 regions .* 1 to 3"):
+        evaluate_volumes(tumour, tumour, case="a", regions=TUMOUR)
+
+
+def test_chosen_classes_are_chosen_regions(tumour):
+    array = volume(in_numbers(tumour), "prediction")
+    (score,) = evaluate_volumes(array, tumour, case="a", regions=TUMOUR, classes=[2])
+    assert score.class_name == "TC"
+
+
+def test_unknown_voxels_are_dropped_from_both_sides(prediction, reference):
+    liver = by_name(evaluate_volumes(prediction, reference, case="a"))["liver"]
+    assert liver.dsc < 1
+    array = np.array(reference.array)
+    array[1] = 9
+    partly = volume(array, "reference", class_names={**NAMES, 9: "unknown"})
+    changed = np.array(prediction.array)
+    changed[1] = 1
+    scores = by_name(
+        evaluate_volumes(volume(changed, "prediction"), partly, case="a", ignore_label=9)
+    )
+    assert scores["liver"].dsc == 1
+    assert scores["liver"].prediction_ml == pytest.approx(48 * 10 / 1000)
+    assert "unknown" not in scores
 
 
 def test_folders_are_paired_by_name_whatever_the_compression(tmp_path, prediction, reference):

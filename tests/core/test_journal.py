@@ -31,6 +31,8 @@ EXAMPLES = [
     e.PredictionSaved("scan", Path("/a/b.nii.gz"), None, 1.5),
     e.PredictionSaved("scan", Path("/a/b.nii.gz"), Path("/a"), 1.5),
     e.Warned("odd"),
+    e.StudyProgress("unet · default · seed 0", 1, 6),
+    e.TrainingScored("unet · default · seed 0", 50, 12.5, 0.81),
     e.RunFinished("failed", 3, "no “more”", "/a/output.log"),
 ]
 

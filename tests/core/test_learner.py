@@ -38,7 +38,7 @@ def gradients(learner):
     return [p.grad for p in [*learner.student.parameters(), learner.token.value]]
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("weight", [0.5, 3.0])
 def test_one_pass_descends_equation_4_as_two_passes_do(config, batch, weight):
     config = config.updated({"objective": {"consistency_weight": weight}})
     learner, restated = learner_of(config), learner_of(config)

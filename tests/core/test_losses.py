@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from monai.losses import DiceCELoss
 
-from napari_medcontext.core.losses import consistency, dice_ce
+from napari_medcontext.core.classes import UNKNOWN
+from napari_medcontext.core.losses import consistency, dice_bce, dice_ce, labels_at
 
 
 def dice_ce_restated(logits, labels):
@@ -83,3 +85,127 @@ def test_losses_of_half_precision_are_computed_in_float32(outputs, dtype):
         (student * 100).float().numpy(), (teacher * 100).float().numpy()
     )
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+MEMBERSHIP = torch.tensor([[False, True, True], [False, False, True], [False, True, False]])
+LOSSES = {
+    "classes": dice_ce,
+    "regions": lambda logits, labels: dice_bce(logits, labels, MEMBERSHIP),
+}
+every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+
+
+def dice_bce_restated(logits, labels, known):
+    """Mean soft Dice loss of the regions plus mean binary cross-entropy, in float64."""
+    z = logits.astype(np.float64)
+    p = 1 / (1 + np.exp(-z))
+    members = MEMBERSHIP.numpy()
+    y = np.stack([np.isin(labels[:, 0], np.flatnonzero(row)) for row in members], axis=1)
+    y, known = y.astype(np.float64), np.broadcast_to(known, p.shape)
+    axes = (2, 3, 4)
+    overlap = 2 * (p * y * known).sum(axes)
+    dice = 1 - overlap / ((p**2 * known).sum(axes) + (y * known).sum(axes) + 1e-6)
+    entropy = np.logaddexp(0, np.where(y == 1, -z, z))
+    return dice.mean() + entropy[known].mean()
+
+
+@pytest.fixture
+def sparse(outputs):
+    """Labels of which every third slice alone is known, and where it is."""
+    known = np.zeros(outputs[2].shape, dtype=bool)
+    known[..., ::3] = True
+    return np.where(known, outputs[2], UNKNOWN), known
+
+
+def test_dice_ce_is_monais_where_all_is_known(outputs):
+    logits, labels = torch.tensor(outputs[0]), torch.tensor(outputs[2])
+    monai = DiceCELoss(
+        to_onehot_y=True, softmax=True, squared_pred=True, smooth_nr=0.0, smooth_dr=1e-6
+    )
+    assert float(dice_ce(logits, labels)) == pytest.approx(float(monai(logits, labels)), rel=1e-6)
+
+
+def test_loss_of_regions_is_dice_plus_binary_cross_entropy(outputs, sparse):
+    logits, _, labels = outputs
+    loss = dice_bce(torch.tensor(logits), torch.tensor(labels), MEMBERSHIP)
+    assert float(loss) == pytest.approx(dice_bce_restated(logits, labels, True), rel=1e-5)
+    partly, known = sparse
+    loss = dice_bce(torch.tensor(logits), torch.tensor(partly), MEMBERSHIP)
+    assert float(loss) == pytest.approx(dice_bce_restated(logits, partly, known), rel=1e-5)
+
+
+def test_unknown_voxels_are_as_if_they_had_been_cut_away(outputs, sparse):
+    logits = outputs[0]
+    loss = dice_ce(torch.tensor(logits), torch.tensor(sparse[0]))
+    kept = dice_ce_restated(logits[..., ::3], outputs[2][..., ::3])
+    assert float(loss) == pytest.approx(kept, rel=1e-5)
+
+
+@every_loss
+def test_unknown_voxels_get_no_gradient_and_change_no_other(loss, outputs, sparse):
+    labels, known = torch.tensor(sparse[0]), torch.tensor(sparse[1])
+    logits = torch.tensor(outputs[0], requires_grad=True)
+    loss(logits, labels).backward()
+    everywhere = known.expand_as(logits)
+    assert not logits.grad[~everywhere].any()
+    assert logits.grad[everywhere].any()
+    moved = torch.where(everywhere, logits.detach(), -7 * logits.detach()).requires_grad_()
+    loss(moved, labels).backward()
+    assert torch.equal(moved.grad, logits.grad)
+
+
+@every_loss
+def test_unknown_voxels_get_no_gradient_from_any_resolution(loss, outputs, sparse):
+    labels = torch.tensor(sparse[0])
+    labels[1] = UNKNOWN
+    pooled = torch.nn.functional.avg_pool3d(torch.tensor(outputs[0]), 2)
+    levels = [torch.tensor(outputs[0]).requires_grad_(), pooled.requires_grad_()]
+    total = loss(levels, labels)
+    total.backward()
+    assert torch.isfinite(total)
+    for level in levels:
+        assert not level.grad[1].any()
+        assert level.grad[0].any()
+
+
+@every_loss
+def test_labels_of_which_nothing_is_known_move_nothing(loss, outputs):
+    logits = torch.tensor(outputs[0], requires_grad=True)
+    total = loss(logits, torch.full_like(logits[:, :1], UNKNOWN))
+    total.backward()
+    assert torch.isfinite(total)
+    assert not logits.grad.any()
+
+
+def test_deep_supervision_weighs_each_coarser_output_half_as_much():
+    logits = [torch.randn(2, 3, *(8 // part for _ in range(3))) for part in (1, 2, 4)]
+    # Cubes of one class each, so that the labels are the same at every resolution.
+    coarsest = torch.tensor([[[0, 1], [2, 0]], [[1, 2], [0, 0]]]).expand(2, 1, 2, 2, 2)
+    labels = [
+        coarsest.repeat_interleave(n, 2).repeat_interleave(n, 3).repeat_interleave(n, 4)
+        for n in (4, 2, 1)
+    ]
+    each = [float(dice_ce(one, truth)) for one, truth in zip(logits, labels, strict=True)]
+    wanted = np.average(each, weights=[1, 0.5, 0.25])
+    assert float(dice_ce(logits, labels[0])) == pytest.approx(wanted, rel=1e-5)
+    assert float(dice_ce(logits[:1], labels[0])) == pytest.approx(each[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("part", [2, 4])
+def test_labels_at_a_lower_resolution_stay_where_they_are(part):
+    labels = torch.zeros(1, 1, 16, 12, 8)
+    # Its edges lie within the coarser voxels; to take the first old voxel of each would move it.
+    labels[:, :, 3:13, 1:11, 1:7] = 2.0
+    coarse = labels_at(labels, [side // part for side in labels.shape[2:]])
+    assert set(coarse.unique().tolist()) == {0.0, 2.0}
+    places = (coarse[0, 0] == 2).nonzero().float().mean(0)
+    old = (labels[0, 0] == 2).nonzero().float().mean(0)
+    torch.testing.assert_close(part * (places + 0.5) - 0.5, old)
+
+
+def test_labels_at_a_lower_resolution_keep_sparsely_known_slices():
+    labels = torch.full((1, 1, 4, 4, 8), 255.0)
+    labels[..., 5] = 1.0
+    coarse = labels_at(labels, (2, 2, 4))
+    assert (coarse[..., 2] == 1).all()
+    assert (coarse[..., [0, 1, 3]] == 255).all()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_medcontext.core.config import RunSpec
+from napari_medcontext.core.config import RunConfig, RunSpec
 from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.log_table import LOG_COLUMNS
 from napari_medcontext.core.run import RunFolder
@@ -195,3 +195,20 @@ def test_student_and_teacher_are_of_one_state_while_a_training_saves(run):
         reads += 1
     training.join()
     assert reads > 1
+
+
+@pytest.mark.parametrize(
+    ("objective", "names"),
+    [
+        ({}, {"student", "teacher"}),
+        ({"consistency_weight": 0.0}, {"student"}),
+        ({"consistency_weight": 0.0, "keep_teacher": True}, {"student", "teacher"}),
+        ({"method": "supervised"}, {"student"}),
+    ],
+)
+def test_state_to_go_on_from_has_a_teacher_where_the_run_has_one(tmp_path, objective, names):
+    config = RunConfig().updated({"objective": objective})
+    run = RunFolder(tmp_path / "run").create(RunSpec(config=config))
+    run.save_state(2, {name: {"w": torch.zeros(2)} for name in names}, FACTS, REST)
+    step, weights, _ = run.load_state()
+    assert (step, set(weights)) == (2, names)

@@ -4,7 +4,13 @@ from dataclasses import fields
 
 import pytest
 
-from napari_medcontext.core.scores import ClassScore, scores_to_text, summarise, write_scores
+from napari_medcontext.core.scores import (
+    ClassScore,
+    scores_to_text,
+    summarise,
+    summarise_classes,
+    write_scores,
+)
 
 TABLE = [
     ClassScore("a, b", 1, "liver", "found", 6 / 7, 1.0, 0.48, 0.64),
@@ -57,3 +63,15 @@ def test_clipboard_text_is_the_same_table_separated_by_tabs():
     lines = scores_to_text(TABLE).splitlines()
     assert len(lines) == 1 + 3
     assert lines[2].split("\t") == ["a, b", "2", "spleen", "missed", "0", "", "0", "0.01"]
+
+
+def test_means_of_each_class_come_in_the_order_of_their_ids():
+    scores = [
+        ClassScore("a", 10, "aorta", "missed", 0.0, math.nan, 0.0, 1.0),
+        ClassScore("a", 2, "liver", "found", 0.5, 4.0, 1.0, 1.0),
+        ClassScore("b", 2, "liver", "found", 1.0, 2.0, 1.0, 1.0),
+    ]
+    means = summarise_classes(scores)
+    assert list(means) == ["liver", "aorta"]
+    assert (means["liver"].mean_dsc, means["liver"].mean_hd95_mm) == (0.75, 3.0)
+    assert means["aorta"].text.endswith("1 missed")

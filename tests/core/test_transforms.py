@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_medcontext.core.config import DataSettings
+from napari_medcontext.core.training_settings import DataSettings
 from napari_medcontext.core.transforms import (
     augmentation,
     class_map_on,

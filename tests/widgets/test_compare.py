@@ -94,6 +94,19 @@ def test_swatches_have_the_colours_of_the_reference_layer(dock, qtbot, reference
         assert shown == pytest.approx(tuple(reference.colormap.map(class_id)), abs=0.01)
 
 
+def test_two_predictions_of_regions_are_compared_by_their_numbers(
+    viewer, dock, qtbot, prediction, reference
+):
+    regions = {"outer": (7, 9), "inner": (9,)}
+    for layer in (prediction, reference):
+        noted = {"affine": np.eye(4), "shown": np.eye(4), "regions": regions}
+        layer.metadata = {"medcontext": layer.metadata["medcontext"] | noted}
+    dock.choose(prediction, reference)
+    press_compare(dock, qtbot)
+    assert [score.class_id for score in dock.scores] == [1, 2, 3, 4]
+    assert "regions" not in dock.caption.text()
+
+
 def test_columns_sort_by_value_with_what_is_not_measurable_last(dock, qtbot):
     press_compare(dock, qtbot)
     dock.table.sortItems(1, Qt.SortOrder.AscendingOrder)

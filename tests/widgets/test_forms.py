@@ -1,25 +1,44 @@
+from pathlib import Path
+
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QPushButton
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.widgets.forms import SectionForm
 
 SECTIONS = {name: field.annotation for name, field in RunConfig.model_fields.items()}
 OTHERS = {
-    "network": {"name": "unetr", "size": "paper"},
+    "network": {"name": "unetr", "size": "paper", "pretrained": Path("/weights/swin vit.pt")},
     "data": {
         "intensity": "window",
         "window": (-1000.0, 1000.5),
         "spacing": (1.5, 1.5, 2.0),
         "patch_size": (96, 96, 96),
         "augmentation": "paper",
+        "ignore_label": 255,
     },
-    "masking": {"ratio": 0.123456, "block_size": 8, "axis": "y"},
+    "masking": {
+        "scheme": "structure",
+        "site": "tokens",
+        "token": "block",
+        "ratio": 0.123456,
+        "ratio_range": (0.25, 0.5),
+        "block_size": 8,
+        "block_size_mm": 12.5,
+        "axis": "y",
+    },
     "objective": {
         "method": "supervised",
+        "views": "one",
+        "masked_weight": 0.3,
+        "masked_share": 0.25,
+        "masked_start": 0.125,
+        "masked_ramp": 0.375,
         "consistency_weight": 0.05,
+        "consistency_ramp": 1.0,
+        "keep_teacher": True,
         "momentum": 0.9996,
         "momentum_schedule": "paper",
     },
@@ -76,3 +95,29 @@ def test_every_field_has_a_tooltip_that_says_what_it_does_and_its_unit(qtbot):
             assert field.description in tip
             unit = (field.json_schema_extra or {}).get("unit", "")
             assert unit in tip
+
+
+def test_an_empty_editor_says_what_that_means(qtbot):
+    said = {
+        ("data", "ignore_label"): "there is none",
+        ("masking", "block_size_mm"): "as given in voxels",
+        ("training", "learning_rate"): "the network's own",
+        ("network", "pretrained"): "random weights",
+    }
+    for (section, name), words in said.items():
+        form = SectionForm(SECTIONS[section], (name,))
+        qtbot.addWidget(form)
+        editor = form.widget(name)
+        line = editor if isinstance(editor, QLineEdit) else editor.findChild(QLineEdit)
+        assert line.placeholderText() == words
+        assert form.values() == {name: None}
+
+
+def test_a_file_is_chosen_with_a_button(qtbot, monkeypatch, tmp_path):
+    form = SectionForm(SECTIONS["network"], ("pretrained",))
+    qtbot.addWidget(form)
+    chosen = str(tmp_path / "weights.pt")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (chosen, ""))
+    with qtbot.waitSignal(form.changed):
+        form.findChild(QPushButton, "setting_browse").click()
+    assert form.values() == {"pretrained": tmp_path / "weights.pt"}

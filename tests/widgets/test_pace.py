@@ -54,6 +54,54 @@ def test_a_later_run_is_expected_to_cost_its_share_of_voxels_and_steps(clock):
     assert expected_seconds(large.updated({"objective": {"method": "supervised"}})) is None
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": {"views": "one"}},
+        {"objective": {"masked_share": 0.5}},
+        {"objective": {"consistency_weight": 0.0}},
+        {"objective": {"consistency_weight": 0.0, "keep_teacher": True}},
+        {"masking": {"site": "tokens"}},
+        {"network": {"name": "unetr"}},
+        {"device": {"precision": "bfloat16"}},
+        {"device": {"threads": 1}},
+    ],
+)
+def test_a_run_of_other_steps_is_not_expected_to_take_as_long(changes):
+    run = Pace(RunConfig())
+    run.step(RunConfig().training.steps, 0.5)
+    run.remember()
+    assert expected_seconds(RunConfig()) is not None
+    assert expected_seconds(RunConfig().updated(changes)) is None
+
+
+def test_what_changes_no_step_changes_no_expectation():
+    run = Pace(RunConfig())
+    run.step(RunConfig().training.steps, 0.5)
+    run.remember()
+    others = {"masking": {"ratio": 0.6}, "objective": {"momentum": 0.9}, "training": {"seed": 5}}
+    assert expected_seconds(RunConfig().updated(others)) == expected_seconds(RunConfig())
+    supervised = RunConfig().updated({"objective": {"method": "supervised"}})
+    alike = {"objective": {"masked_weight": 0.0, "consistency_weight": 0.0}}
+    Pace(supervised).remember()
+    assert expected_seconds(supervised) is None
+    run = Pace(supervised)
+    run.step(1, 0.25)
+    run.remember()
+    assert expected_seconds(RunConfig().updated(alike)) == expected_seconds(supervised)
+
+
+def test_steps_before_masking_has_risen_tell_nothing_of_later_runs():
+    late = RunConfig().updated({"objective": {"masked_start": 0.25, "masked_ramp": 0.25}})
+    run = Pace(late)
+    run.step(late.training.steps // 2 - 1, 0.5)
+    run.remember()
+    assert expected_seconds(late) is None
+    run.step(late.training.steps // 2, 0.5)
+    run.remember()
+    assert expected_seconds(late) is not None
+
+
 def test_times_are_told_in_words():
     assert minutes_text(59.2) == "1:00"
     assert minutes_text(3723) == "1:02:03"

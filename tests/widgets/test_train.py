@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QComboBox
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.runners import FolderWatcher
 from napari_medcontext.viewer_layers import add_volumes
+from napari_medcontext.widgets.compare import CompareDock
 from napari_medcontext.widgets.predict import PredictDock
 from napari_medcontext.widgets.run_names import next_name, run_in
 from napari_medcontext.widgets.scan_choice import chosen_scans
@@ -65,7 +66,7 @@ def test_two_previews_are_refused_before_anything_starts(dock, viewer, tmp_path)
 
 
 def test_labels_that_are_painted_on_later_are_trained_on_as_they_were(dock, viewer):
-    scans = chosen_scans(dock.scans.rows(), list(viewer.layers))
+    scans = chosen_scans(dock.scans.rows(), list(viewer.layers), dock.config())
     before = scans[0].labels.array.copy()
     viewer.layers["scan 1 organs"].data[:] = 3
     np.testing.assert_array_equal(scans[0].labels.array, before)
@@ -173,6 +174,85 @@ def test_train_and_predict_through_the_buttons(dock, viewer, qtbot, tmp_path, ki
     np.testing.assert_allclose(made.scale, viewer.layers["scan 1"].scale)
     if kind == "process":
         assert ("torch" in sys.modules) == torch_before
+
+
+def drop_labels(dock, *numbers):
+    for number in numbers:
+        dock.scans.choose(dock.scans.rows()[number].image, None, "training")
+
+
+def test_a_scan_without_labels_joins_where_there_is_a_teacher_to_agree_with(dock):
+    drop_labels(dock, 1)
+    assert "set the batch size to 2 or more" in dock.preflight.text()
+    dock.set_config(dock.config().updated({"training": {"batch_size": 2}}))
+    assert dock.preflight.text().startswith("✓ 2 to train on")
+    assert "1 of them has no labels and joins through the teacher" in dock.preflight.text()
+    dock.set_config(dock.config().updated({"objective": {"consistency_weight": 0.0}}))
+    assert "“scan 2” is for training but has no labels" in dock.preflight.text()
+    dock.train()
+    assert "let it join through the teacher" in dock.message.text()
+    assert not session_of(dock._viewer).is_training
+
+
+def test_labels_are_asked_for_where_no_training_scan_or_a_validation_scan_has_any(dock):
+    drop_labels(dock, 0, 1)
+    assert dock.preflight.text().startswith("⚠ No training scan has labels")
+    dock.scans.pair()
+    dock.scans.choose(dock.scans.rows()[1].image, None, "validation")
+    assert "“scan 2” is for validation but has no labels" in dock.preflight.text()
+
+
+def test_preflight_names_the_id_that_counts_as_unknown(dock):
+    assert "unknown" not in dock.preflight.text()
+    dock.set_config(dock.config().updated({"data": {"ignore_label": 255}}))
+    assert "id 255 counts as unknown" in dock.preflight.text()
+
+
+def test_regions_that_cannot_be_learned_are_told_when_train_is_pressed(dock, tmp_path):
+    dock.regions.set_regions({"inner": (3,), "outer": (3, 4)})
+    dock.train()
+    assert "“outer” holds “inner” and must come before it" in dock.message.text()
+    dock.regions.set_regions({"outer": (3, 255)})
+    dock.set_config(dock.config().updated({"data": {"ignore_label": 255}}))
+    dock.train()
+    assert "“outer” holds the label of the unknown" in dock.message.text()
+    assert not (tmp_path / "run").exists()
+
+
+def test_regions_unknown_voxels_and_scans_without_labels_are_trained_predicted_and_scored(
+    dock, viewer, qtbot
+):
+    drawn = viewer.layers["scan 1 organs"].data
+    drawn[8:11, 8:14, 8:14] = 4
+    drawn[:3] = 255
+    drop_labels(dock, 1)
+    dock.regions.set_regions({"outer": (3, 4), "inner": (4,)})
+    pairs = {"data": {"ignore_label": 255}, "training": {"batch_size": 2}}
+    dock.set_config(dock.config().updated(pairs))
+    finish(qtbot, dock, dock.train_button.click)
+    assert "Finished 4 steps" in dock.message.text()
+    spec = session_of(viewer).run.spec()
+    assert spec.regions == {"outer": (3, 4), "inner": (4,)}
+    assert [case.labels is None for case in spec.cases] == [False, True]
+
+    predict = docked(viewer, PredictDock)
+    predict.tick([viewer.layers["scan 1"]])
+    finish(qtbot, predict, predict.predict_button.click)
+    made = viewer.layers["scan 1 · run student"]
+    assert set(np.unique(made.data)) <= {0, 1, 2}
+
+    made.data = np.where(drawn == 4, 2, drawn == 3).astype(np.uint8)
+    made.data[0] = 1
+    compare = docked(viewer, CompareDock)
+    compare.choose(made, viewer.layers["scan 1 organs"])
+    with qtbot.waitSignal(compare.compared, timeout=60_000):
+        compare.compare_button.click()
+    assert [(score.class_name, score.dsc) for score in compare.scores] == [
+        ("outer", 1.0),
+        ("inner", 1.0),
+    ]
+    assert "outer = 3, 4; inner = 4" in compare.caption.text()
+    assert "id 255 is unknown" in compare.caption.text()
 
 
 def test_settings_come_back_next_time(dock, viewer, qtbot):

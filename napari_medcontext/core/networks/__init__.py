@@ -1,51 +1,95 @@
-"""The networks, by name. Importing this registry imports no torch; building a network does."""
+"""The networks, by name. Importing this registry imports no torch; building a network does.
+
+A name is one of ``NETWORKS``, one that an installed package offers (see ``foreign``), or
+``package.module:function`` for a function of your own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from napari_medcontext.core.errors import SettingsError
-from napari_medcontext.core.networks import swinunetr, unet, unetr
+from napari_medcontext.core.networks import foreign
+from napari_medcontext.core.networks.registry import (
+    Network,
+    PatchSize,
+    Size,
+    Tokens,
+    built_by,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_medcontext.core.config import NetworkSettings
+    from napari_medcontext.core.training_settings import NetworkSettings
 
-Size = Literal["small", "paper"]
-PatchSize = tuple[int, int, int]
+__all__ = [
+    "NETWORKS",
+    "Network",
+    "PatchSize",
+    "Size",
+    "Tokens",
+    "build_network",
+    "check_patch_size",
+    "find_network",
+    "known_networks",
+    "network_names",
+]
 
 
-@dataclass(frozen=True)
-class Network:
-    """What is known of a network before it is built.
-
-    Parameters
-    ----------
-    title
-        What a user reads in the list.
-    build
-        ``build(size, channels, classes, patch_size)`` returns a module that maps
-        ``(B, channels, x, y, z)`` to logits ``(B, classes, x, y, z)``.
-    divisor
-        Each side of a patch must be a multiple of this many voxels.
-    learning_rate
-        AdamW's step size that suits each of its sizes.
-    """
-
-    title: str
-    build: Callable[[Size, int, int, PatchSize], nn.Module]
-    divisor: int
-    learning_rate: Mapping[Size, float]
+def _own(
+    title: str,
+    module: str,
+    divisor: PatchSize,
+    *,
+    small: float,
+    paper: float = 1e-4,
+    tokens: Tokens | None = None,
+) -> Network:
+    rates: Mapping[Size, float] = {"small": small, "paper": paper}
+    return Network(title, built_by(module), divisor, rates, own=True, tokens=tokens)
 
 
 NETWORKS: Mapping[str, Network] = {
-    "unet": Network("U-Net (laptop)", unet.build, 16, {"small": 3e-3, "paper": 1e-3}),
-    "unetr": Network("UNETR (transformer)", unetr.build, 16, {"small": 3e-4, "paper": 1e-4}),
-    "swinunetr": Network("SwinUNETR (GPU)", swinunetr.build, 32, {"small": 5e-4, "paper": 1e-4}),
+    "unet": _own("U-Net (laptop)", "unet", (16, 16, 16), small=3e-3, paper=1e-3),
+    "attention_unet": _own(
+        "Attention U-Net", "attention_unet", (16, 16, 16), small=3e-3, paper=1e-3
+    ),
+    "segresnet": _own("SegResNet", "segresnet", (8, 8, 8), small=3e-3, paper=3e-4),
+    "dynunet": _own("DynUNet (nnU-Net's shape)", "dynunet", (16, 16, 16), small=3e-3, paper=1e-3),
+    "pcrlv2": _own("PCRLv2 (no skip connections)", "pcrlv2", (8, 8, 8), small=2e-3, paper=1e-3),
+    "unetr": _own(
+        "UNETR (transformer)",
+        "unetr",
+        (16, 16, 16),
+        small=3e-4,
+        tokens=Tokens((16, 16, 16), "vit.patch_embedding.patch_embeddings", width_last=True),
+    ),
+    "swinunetr": _own(
+        "SwinUNETR (GPU)",
+        "swinunetr",
+        (32, 32, 32),
+        small=5e-4,
+        tokens=Tokens((2, 2, 2), "swinViT.patch_embed", width_last=False),
+    ),
+    "nnformer": _own(
+        "nnFormer (transformer)",
+        "nnformer",
+        (32, 32, 16),
+        small=1e-3,
+        tokens=Tokens((4, 4, 2), "embedding", width_last=True),
+    ),
 }
+
+
+def known_networks() -> Mapping[str, Network]:
+    """Return this package's networks, and those that installed packages offer, by name."""
+    return {**foreign.offered(), **NETWORKS}
+
+
+def network_names() -> tuple[str, ...]:
+    """Return the names of the known networks, without importing those of other packages."""
+    return tuple(dict.fromkeys([*NETWORKS, *foreign.offered_names()]))
 
 
 def find_network(name: str) -> Network:
@@ -54,28 +98,14 @@ def find_network(name: str) -> Network:
     Raises
     ------
     SettingsError
-        For an unknown name, listing the known ones.
+        For an unknown name, listing the known ones, or code that cannot be imported.
     """
-    if name not in NETWORKS:
-        raise SettingsError(f"There is no network “{name}”; choose one of {', '.join(NETWORKS)}.")
-    return NETWORKS[name]
+    return NETWORKS.get(name) or foreign.find(name, known=tuple(NETWORKS))
 
 
 def check_patch_size(name: str, patch_size: PatchSize) -> None:
     """Refuse a patch that the network cannot take, naming one that fits."""
-    divisor = find_network(name).divisor
-    if any(side % divisor for side in patch_size):
-        fitting = tuple(max(divisor, round(side / divisor) * divisor) for side in patch_size)
-        raise SettingsError(
-            f"{name} needs a patch size of multiples of {divisor} voxels, not {patch_size}; "
-            f"{fitting} fits."
-        )
-    if all(side == divisor for side in patch_size):
-        # One voxel at the coarsest level has no neighbours, and no statistics to normalise by.
-        raise SettingsError(
-            f"A patch of {patch_size} voxels is too small for {name}: nothing is left of it at the "
-            f"coarsest level. {(2 * divisor, divisor, divisor)} fits."
-        )
+    find_network(name).check_patch_size(name, patch_size)
 
 
 def build_network(
@@ -91,6 +121,16 @@ def build_network(
         Channels of the input, classes of the output (background included).
     patch_size
         Size of the patches it will see, ``(x, y, z)`` in voxels.
+
+    Raises
+    ------
+    SettingsError
+        If the patch size does not fit, or a network of somebody else cannot be used.
     """
-    check_patch_size(settings.name, patch_size)
-    return find_network(settings.name).build(settings.size, channels, classes, patch_size)
+    network = find_network(settings.name)
+    network.check_patch_size(settings.name, patch_size)
+    if network.own:
+        return network.build(settings.size, channels, classes, patch_size)
+    return foreign.built_and_tried(
+        network, settings.name, settings.size, channels, classes, patch_size
+    )

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from monai.networks.nets import SwinUNETR
+from torch import nn
 
-if TYPE_CHECKING:
-    from torch import nn
+from napari_medcontext.core.networks.registry import PatchSize, Size
+
+PUBLISHED_NAMES = (
+    (r"\bmlp\.fc([12])\.", r"mlp.linear\1."),
+    (r"\b(layers\d\.0)\.0\.", r"\1."),
+)
+"""How weights that were trained by self-supervision name some layers, and how MONAI does."""
 
 FEATURES = {"small": 12, "paper": 48}
 
 
-def build(
-    size: Literal["small", "paper"],
-    channels: int,
-    classes: int,
-    patch_size: tuple[int, int, int],
-) -> nn.Module:
+def build(size: Size, channels: int, classes: int, patch_size: PatchSize) -> nn.Module:
     """Build MONAI's SwinUNETR; the paper's size recomputes activations to save memory."""
-    from monai.networks.nets import SwinUNETR
-
     network: nn.Module = SwinUNETR(
         in_channels=channels,
         out_channels=classes,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import nn
+from monai.networks.nets import UNETR
+from torch import nn
+
+from napari_medcontext.core.networks.registry import PatchSize, Size
 
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"feature_size": 16, "hidden_size": 192, "mlp_dim": 768, "num_heads": 6},
@@ -13,15 +15,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def build(
-    size: Literal["small", "paper"],
-    channels: int,
-    classes: int,
-    patch_size: tuple[int, int, int],
-) -> nn.Module:
+def build(size: Size, channels: int, classes: int, patch_size: PatchSize) -> nn.Module:
     """Build MONAI's UNETR with the linear patch embedding of the released code."""
-    from monai.networks.nets import UNETR
-
     network: nn.Module = UNETR(
         in_channels=channels,
         out_channels=classes,

@@ -1,0 +1,156 @@
+"""What the options of the ``medcontext`` commands name: settings, scans and regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_medcontext.core.config import Case, RunConfig
+from napari_medcontext.core.errors import ScanError, SettingsError
+from napari_medcontext.core.method_settings import ObjectiveSettings
+from napari_medcontext.core.networks import check_patch_size
+from napari_medcontext.core.presets import with_preset
+from napari_medcontext.core.region_tables import load_regions, parsed_regions
+from napari_medcontext.core.settings import load_settings_file, validated
+
+
+def settings(
+    file: Path | None, preset: str | None, changes: Mapping[str, Mapping[str, Any]]
+) -> RunConfig:
+    """Return the defaults, changed by a file, then by a preset, then by single options.
+
+    Parameters
+    ----------
+    file
+        One of settings, or a run's own ``run.yaml``.
+    preset
+        Its name.
+    changes
+        Section to its changed settings.
+
+    Raises
+    ------
+    SettingsError
+        If a setting or the network's name is wrong, or the network cannot take the patches.
+    """
+    # Nobody looks at previews in a terminal, so none are made unless a file asks for them.
+    config = RunConfig().updated({"training": {"preview_every": 0.0}})
+    if file is not None:
+        config = config.updated(_from_file(file))
+    if preset is not None:
+        # What a preset hides depends on the network, which an option may name.
+        network = {name: changes[name] for name in ("network",) if name in changes}
+        config = with_preset(config.updated(network), preset)
+    config = config.updated(changes)
+    check_patch_size(config.network.name, config.data.patch_size)
+    return config
+
+
+def regions_beside(file: Path | None, words: Sequence[str] | None) -> Path | None:
+    """Return a file of settings if its regions count: a run's own, with none in words."""
+    if file is None or words or not load_settings_file(file).get("regions"):
+        return None
+    return file
+
+
+def region_table(words: Sequence[str] | None, file: Path | None) -> dict[str, tuple[int, ...]]:
+    """Return the regions that words or a file name; none where there are neither.
+
+    Raises
+    ------
+    SettingsError
+        If both name regions, or one is wrong.
+    """
+    if words and file is not None:
+        raise SettingsError("Name the regions once: by --region, or by --regions.")
+    return load_regions(file) if file is not None else parsed_regions(words or [])
+
+
+def training_cases(
+    images: Path | None, labels: Path | None, dataset: Path | None, unlabelled: Path | None
+) -> tuple[tuple[Case, ...], dict[int, str]]:
+    """Return the scans to train on, from wherever they were named, and their classes' names.
+
+    Raises
+    ------
+    SettingsError
+        If they are named twice or not at all.
+    ScanError
+        If there are none, labels are missing, or two have one name.
+    """
+    from napari_medcontext.core.cases import (
+        decathlon_cases,
+        paired_cases,
+        refuse_duplicates,
+        with_unlabelled,
+    )
+
+    names: dict[int, str] = {}
+    if dataset is not None and (images is not None or labels is not None):
+        raise SettingsError("Name the scans once: by --dataset, or by --images and --labels.")
+    if dataset is not None:
+        cases, names = decathlon_cases(dataset)
+        cases = with_unlabelled(cases, unlabelled)
+    elif images is not None and labels is not None:
+        cases = paired_cases(images, labels, unlabelled=unlabelled)
+    else:
+        raise SettingsError("Name the scans: --images DIR --labels DIR, or --dataset dataset.json.")
+    refuse_duplicates(cases)
+    return cases, names
+
+
+def with_roles(
+    cases: tuple[Case, ...], validation: Sequence[str], objective: ObjectiveSettings
+) -> tuple[Case, ...]:
+    """Return the scans, those with one of these names for validation.
+
+    Raises
+    ------
+    ScanError
+        If there is no scan of a name, or a scan without labels cannot have its role.
+    """
+    from napari_medcontext.core.cases import require_labels
+
+    unknown = sorted(set(validation) - {case.name for case in cases})
+    if unknown:
+        raise ScanError(
+            f"There is no scan {', '.join(unknown)} to validate on; there are "
+            f"{', '.join(case.name for case in cases)}."
+        )
+    cases = tuple(
+        case.model_copy(update={"role": "validation"}) if case.name in validation else case
+        for case in cases
+    )
+    require_labels(cases, objective)
+    return cases
+
+
+def scans_to_predict(paths: Sequence[Path]) -> tuple[Case, ...]:
+    """Return a case for each file, and for each file of each folder.
+
+    Raises
+    ------
+    ScanError
+        If there is none, or two have one name.
+    """
+    from napari_medcontext.core.cases import refuse_duplicates
+    from napari_medcontext.core.io import list_nifti, nifti_stem
+
+    files = [file for path in paths for file in (list_nifti(path) if path.is_dir() else [path])]
+    if not files:
+        raise ScanError(f"No .nii or .nii.gz file is in {', '.join(map(str, paths))}.")
+    cases = tuple(Case(name=nifti_stem(file), image=file.absolute()) for file in files)
+    refuse_duplicates(cases)
+    return cases
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    """Return the settings in a file, checked; a path in them is taken from where the file lies."""
+    values = load_settings_file(file)
+    values = values.get("config", values)
+    pretrained = validated(RunConfig, values, str(file)).network.pretrained
+    if pretrained is not None:
+        absolute = (file.absolute().parent / pretrained).resolve()
+        values = {**values, "network": {**values["network"], "pretrained": absolute}}
+    return dict(values)

@@ -1,0 +1,110 @@
+"""What a study leaves: tables, figures and a report of whatever has been measured so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.study.cell import cell_rows
+from napari_medcontext.core.study.comparison import Comparison, findings
+from napari_medcontext.core.study.curves import CaseCurves, case_curves, seed_curves
+from napari_medcontext.core.study.figure import FIGURES, FigureError, draw_curves
+from napari_medcontext.core.study.plan import StudyFolder, cells_of
+from napari_medcontext.core.study.report import report_text
+from napari_medcontext.core.study.rows import ScoreRow, Series, write_rows, write_table
+
+CURVE_COLUMNS = (*Series._fields, "seed", "step", "seconds", "dsc", "hd95_mm", "cases")
+COMPARISON_COLUMNS = (
+    *Series._fields,
+    *("against", "against_weights", "seconds", "class_name", "metric", "cases", "seeds"),
+    *("difference", "low", "high", "p", "p_adjusted", "verdict"),
+)
+
+
+def all_rows(study: StudyFolder, failures: Mapping[str, str]) -> list[ScoreRow]:
+    """Return what was measured of all trainings that the plan has, those that failed left out.
+
+    What lies in their folders may have been measured with other settings.
+    """
+    cells = (cell for cell in cells_of(study.spec()) if cell.name not in failures)
+    return [row for cell in cells for row in cell_rows(study, cell)]
+
+
+def write_results(study: StudyFolder, failures: Mapping[str, str], *, figures: bool = True) -> str:
+    """Write ``scores.csv``, ``curves.csv``, ``comparisons.csv``, the figures and ``report.md``.
+
+    Parameters
+    ----------
+    study
+        The study.
+    failures
+        Why trainings failed, by their names.
+    figures
+        Whether to draw the figures too, which takes longest.
+
+    Returns
+    -------
+    str
+        What could not be written, for the user; mostly empty.
+    """
+    spec, rows = study.spec(), all_rows(study, failures)
+    found, curves = findings(spec, rows), case_curves(rows)
+    write_rows(study.path / "scores.csv", rows)
+    write_table(study.path / "curves.csv", CURVE_COLUMNS, _curve_rows(curves))
+    write_table(study.path / "comparisons.csv", COMPARISON_COLUMNS, map(_flat, found.all))
+    pictures, problem = _figures(study.path, curves) if figures else ([], "")
+    with atomic_path(study.path / "report.md") as temporary:
+        text = report_text(spec, rows, found, failures, pictures, problem)
+        temporary.write_text(text, encoding="utf-8")
+    return problem
+
+
+def _figures(folder: Path, curves: CaseCurves) -> tuple[Sequence[str], str]:
+    """Draw the figures; return their names, and what hindered that."""
+    if not curves:
+        return [], ""
+    try:
+        for name, across in FIGURES.items():
+            draw_curves(folder / name, curves, across)
+    except FigureError as error:
+        return [], str(error)
+    return list(FIGURES), ""
+
+
+def _curve_rows(curves: CaseCurves) -> Iterator[dict[str, Any]]:
+    for series, by_key in curves.items():
+        for seed, curve in seed_curves(by_key).items():
+            cases = sum(key[0] == seed for key in by_key)
+            points = zip(curve.steps, curve.seconds, curve.dsc, curve.hd95_mm, strict=True)
+            for step, seconds, dsc, hd95 in points:
+                yield {
+                    **series._asdict(),
+                    "seed": seed,
+                    "step": int(step),
+                    "seconds": float(seconds),
+                    "dsc": float(dsc),
+                    "hd95_mm": float(hd95),
+                    "cases": cases,
+                }
+
+
+def _flat(comparison: Comparison) -> dict[str, Any]:
+    low, high = comparison.difference.interval
+    return {
+        **comparison.method._asdict(),
+        "against": comparison.against.method,
+        "against_weights": comparison.against.weights,
+        "seconds": "" if comparison.seconds is None else comparison.seconds,
+        "class_name": comparison.class_name,
+        "metric": comparison.metric,
+        "cases": comparison.difference.cases,
+        "seeds": len(comparison.difference.by_seed),
+        "difference": comparison.difference.mean,
+        "low": low,
+        "high": high,
+        "p": comparison.difference.p,
+        "p_adjusted": comparison.p,
+        "verdict": comparison.verdict.word,
+    }
