@@ -18,7 +18,7 @@ from napari_medcontext.core.folder import Command, WorkFolder
 from napari_medcontext.core.journal import JournalReader
 from napari_medcontext.core.run import RunFolder
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.25
 QUIET_SECONDS = 30.0
 """After so long without a heartbeat the user is told, once."""
 
