@@ -41,6 +41,11 @@ STEPS_TO_OVERFIT = {"unet": 100, "segresnet": 200, "unetr": 150, "pcrlv2": 300}
 FASTER = {"unetr": 1e-3}
 """Learning rates for so short a run on one scan; the networks' own are for longer ones."""
 every_network = pytest.mark.parametrize("name", [*NETWORKS, OWN])
+SLOW = {"swinunetr": pytest.mark.slow}
+"""Its smallest patch has eight times the voxels of the others'."""
+every_network_in_its_time = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=SLOW.get(name, ())) for name in (*NETWORKS, OWN)]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +103,7 @@ def test_answers_with_a_class_score_for_each_voxel(name):
     assert [tuple(output.shape) for output in outputs] == wanted
 
 
-@every_network
+@every_network_in_its_time
 def test_a_step_has_finite_losses_and_moves_the_weights(name, config_of):
     config = config_of(name)
     learner = Learner(config, 3, 2, CPU)
@@ -119,7 +124,7 @@ def test_a_step_has_finite_losses_and_moves_the_weights(name, config_of):
     assert sum(moved) > 0.99 * parameters(learner.student)
 
 
-@every_network
+@every_network_in_its_time
 def test_trains_saves_resumes_exactly_and_predicts(
     name, config_of, cases, make_scan, loaded, tmp_path
 ):
