@@ -192,7 +192,7 @@ def compare_methods(  # each argument is one option of the command
 @app.command()
 def demo(
     out: options.DemoOut = Path("demo-output"),
-    steps: options.DemoSteps = 150,
+    steps: options.DemoSteps = 300,
     unattended: options.Unattended = False,
 ) -> None:
     """Open napari with the sample study ready to train; with no screen, do it all unattended."""
