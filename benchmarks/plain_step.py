@@ -15,12 +15,13 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.learner import MASK_STREAM, learning_rate_at
+from napari_medcontext.core.learner import MASK_STREAM
 from napari_medcontext.core.losses import labels_at
 from napari_medcontext.core.masking import draw_mask
 from napari_medcontext.core.networks import build_network, find_network
 from napari_medcontext.core.outputs import Outputs, finest
 from napari_medcontext.core.sampler import Batch
+from napari_medcontext.core.schedule import learning_rate_at
 from napari_medcontext.core.teacher import momentum_at
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +76,7 @@ def evaluate_volumes(
         parts = _class_parts(set().union(*boxes, names) if classes is None else classes, names)
     scores = []
     for part in parts:
-        box = _union(
-            found.get(class_id)
-            for found, ids in zip(boxes, (part.predicted, part.expected), strict=True)
-            for class_id in ids
-        )
+        box = _union(map(boxes[0].get, part.predicted), map(boxes[1].get, part.expected))
         masks = np.isin(predicted[box], part.predicted), np.isin(expected[box], part.expected)
         scores.append(_score(case, part.number, part.name, *masks, reference.spacing))
     return scores
@@ -218,9 +215,9 @@ def _grid_text(volume: Volume) -> str:
     return f"{voxels} voxels of {spacing} mm"
 
 
-def _union(boxes: Iterable[Box | None]) -> Box:
+def _union(*boxes: Iterable[Box | None]) -> Box:
     """Return the box that bounds all of these; an empty one where there is none."""
-    known = [box for box in boxes if box]
+    known = [box for box in chain(*boxes) if box]
     if not known:
         return (slice(0, 0),) * 3
     return tuple(

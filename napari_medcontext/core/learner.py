@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from napari_medcontext.core.objective import SupervisedLoss, plan_step, weighed_
 from napari_medcontext.core.outputs import Outputs, parts, picked_samples
 from napari_medcontext.core.pretrained import LoadReport, load_matching
 from napari_medcontext.core.sampler import Batch
+from napari_medcontext.core.schedule import learning_rate_at
 from napari_medcontext.core.teacher import make_teacher, momentum_at, update_teacher
 from napari_medcontext.core.transforms import Spacing
 from napari_medcontext.core.weights import Weights
@@ -160,11 +160,10 @@ class Learner:
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Return the tensors to save, by network; the token travels with the student."""
-        student = _unshared(self.student.state_dict())
-        student["mask_token"] = self.token.value.detach()
+        student = {**self.student.state_dict(), "mask_token": self.token.value.detach()}
         if self.teacher is None:
             return {"student": student}
-        return {"student": student, "teacher": _unshared(self.teacher.state_dict())}
+        return {"student": student, "teacher": self.teacher.state_dict()}
 
     def rest(self) -> dict[str, Any]:
         """Return what else is needed to go on exactly: the optimizer's state."""
@@ -256,26 +255,6 @@ class Learner:
         return momentum
 
 
-def learning_rate_at(step: int, steps: int, *, peak: float, warmup: int) -> float:
-    """Return the learning rate at one step, counted from 0: a linear rise, then a cosine to 0."""
-    warmup = min(warmup, steps // 2)
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return peak * (1.0 + math.cos(math.pi * progress)) / 2.0
-
-
 def _mixes_samples(network: nn.Module) -> bool:
     """Say whether a layer computes across the batch, so that views must not share a pass."""
     return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules())
-
-
-def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors that share memory with an earlier one, as tied weights do: files refuse it."""
-    seen: set[int] = set()
-    apart = {}
-    for name, tensor in state.items():
-        place = tensor.untyped_storage().data_ptr()
-        apart[name] = tensor.clone() if place in seen else tensor
-        seen.add(place)
-    return apart

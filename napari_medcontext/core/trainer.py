@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from napari_medcontext import __version__
+from napari_medcontext.core.checkpoints import MEMORY_ADVICE, Checkpoints
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.dataset import Dataset
 from napari_medcontext.core.device import (
@@ -18,7 +16,7 @@ from napari_medcontext.core.device import (
     explained_memory_errors,
     release_memory,
 )
-from napari_medcontext.core.errors import RunError, TrainingError
+from napari_medcontext.core.errors import TrainingError
 from napari_medcontext.core.events import (
     CheckpointSaved,
     Event,
@@ -41,10 +39,6 @@ from napari_medcontext.core.sampler import PatchSampler
 from napari_medcontext.core.validation import validated_dice
 
 Question = Callable[[], bool]
-MEMORY_ADVICE = (
-    "Lower the patch size or the patches a step, choose a smaller network, or the CPU; what was "
-    "learned up to the last saved state is kept."
-)
 MAX_PREVIEW_SHARE = 0.1
 """Previews of large scans come less often than asked, so that training keeps its pace."""
 PAUSE_POLL_SECONDS = 0.1
@@ -97,29 +91,6 @@ def train(
         release_memory(compute.device)
 
 
-@dataclass
-class _Best:
-    mean_dsc: float = -1.0
-    step: int = 0
-
-
-@dataclass
-class _Clock:
-    """When things that happen every so many seconds are due."""
-
-    previewed: float = -np.inf
-    preview_cost: float = 0.0
-    saved: float = -np.inf
-    """A new run is saved after its first step, so that no kill sends it back to the start."""
-
-    def preview_due(self, every: float) -> bool:
-        wait = max(every, self.preview_cost / MAX_PREVIEW_SHARE)
-        return time.monotonic() - self.previewed >= wait
-
-    def checkpoint_due(self, every: float) -> bool:
-        return time.monotonic() - self.saved >= every
-
-
 class _Training:
     def __init__(
         self,
@@ -160,8 +131,9 @@ class _Training:
                 dataset.spacing,
             )
         self._batches = Prefetcher(PatchSampler(dataset.training, config))
-        self._best, self._clock = _Best(), _Clock()
-        self._restore()
+        self._previewed, self._preview_cost = -np.inf, 0.0
+        self._checkpoints = Checkpoints(run, self._learner, config, dataset)
+        self._checkpoints.restore()
 
     def close(self) -> None:
         """End the prefetching thread and drop everything big."""
@@ -183,9 +155,9 @@ class _Training:
             if self._dataset.validation and (last or step % training.validate_every == 0):
                 yield from self._unless_stopped(self._validate)
             # With each new best too, or a kill would send the run back to before it.
-            new_best = self._best.step == step
+            new_best = self._checkpoints.best.step == step
             asked = step in self._save_at
-            due = self._clock.checkpoint_due(training.checkpoint_every)
+            due = self._checkpoints.due(training.checkpoint_every)
             if last or new_best or asked or due:
                 yield from self._save_if_needed()
             if self._preview_due(last):
@@ -246,15 +218,17 @@ class _Training:
 
     def _preview_due(self, last: bool) -> bool:
         every = self._config.training.preview_every
-        wanted = self._previews is not None and every > 0
-        return wanted and (last or self._clock.preview_due(every))
+        if self._previews is None or every == 0:
+            return False
+        wait = max(every, self._preview_cost / MAX_PREVIEW_SHARE)
+        return last or time.monotonic() - self._previewed >= wait
 
     def _preview(self) -> Event:
         assert self._previews is not None
         started = time.monotonic()
         event = self._previews.make(self._learner, self._should_stop)
-        self._clock.previewed = time.monotonic()
-        self._clock.preview_cost = self._clock.previewed - started
+        self._previewed = time.monotonic()
+        self._preview_cost = self._previewed - started
         return event
 
     def _validate(self) -> Event:
@@ -267,15 +241,9 @@ class _Training:
             self._should_stop,
         )
         mean = float(np.mean(list(by_class.values()))) if by_class else 0.0
-        best = mean > self._best.mean_dsc
-        if best:
-            self._best = _Best(mean, self._learner.step)
         if self._run:
             self._run.append_validation(self._validation_rows(by_class))
-            if best:
-                self._run.save_state(
-                    self._learner.step, self._learner.weights(), self._facts(), None
-                )
+        best = self._checkpoints.keep_if_best(mean)
         return ValidationFinished(self._learner.step, by_class, mean, best)
 
     def _validation_rows(self, by_class: Mapping[int, float]) -> list[dict[str, object]]:
@@ -286,57 +254,16 @@ class _Training:
         ]
 
     def _save_if_needed(self) -> Iterator[Event]:
-        if self._run is None or self._run.last_step() >= self._learner.step:
-            return
-        rest = {
-            **self._learner.rest(),
-            "best_mean_dsc": self._best.mean_dsc,
-            "best_step": self._best.step,
-        }
-        self._run.save_state(self._learner.step, self._learner.weights(), self._facts(), rest)
-        self._clock.saved = time.monotonic()
-        yield CheckpointSaved(self._learner.step)
-
-    def _restore(self) -> None:
-        state = self._run.load_state() if self._run else None
-        if self._run is None or state is None:
-            return
-        step, weights, rest = state
-        try:
-            with explained_memory_errors(MEMORY_ADVICE):
-                self._learner.restore(step, weights, rest)
-            best = _Best(rest["best_mean_dsc"], rest["best_step"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            network = self._config.network
-            raise RunError(
-                f"The state in {self._run.newest_state()} does not fit the network {network.name} "
-                f"({network.size}) of {self._run.spec_path}. Were the settings changed, or files "
-                "of another run put there? Put the old ones back, or train anew."
-            ) from error
-        self._clock.saved = time.monotonic()
-        self._run.truncate_logs(step)
-        self._run.drop_best_after(step)
-        if self._run.best_state() is not None:
-            # Else the weights of that score are gone, and the next validation is the best.
-            self._best = best
-
-    def _facts(self) -> dict[str, str]:
-        """Return what prediction needs to know beside the settings and the weights."""
-        return {
-            "napari_medcontext": __version__,
-            "class_ids": json.dumps(self._dataset.classes.ids),
-            "class_names": json.dumps(dict(self._dataset.classes.names)),
-            "regions": json.dumps(self._dataset.classes.regions),
-            "spacing": json.dumps(self._dataset.spacing),
-        }
+        if self._checkpoints.save():
+            yield CheckpointSaved(self._learner.step)
 
     def _finished(self) -> RunFinished:
         step, steps = self._learner.step, self._config.training.steps
         if step < steps:
             return RunFinished("stopped", step, f"Stopped after step {step} of {steps}; kept.")
-        if self._best.step:
-            kept = f"the best weights are those of step {self._best.step}, "
-            kept += f"with a Dice of {self._best.mean_dsc:.3f} on validation"
+        if self._checkpoints.best.step:
+            kept = f"the best weights are those of step {self._checkpoints.best.step}, "
+            kept += f"with a Dice of {self._checkpoints.best.mean_dsc:.3f} on validation"
         else:
             kept = "the last weights are kept, since there is no validation scan"
         return RunFinished("completed", step, f"Finished {steps} steps; {kept}.")

@@ -58,8 +58,8 @@ def write_state(
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name, tensors in weights.items():
-            contiguous = {key: tensor.contiguous() for key, tensor in tensors.items()}
-            save_file(contiguous, _weight_file(temporary, name), metadata=dict(facts))
+            apart = {key: tensor.contiguous() for key, tensor in _unshared(tensors).items()}
+            save_file(apart, _weight_file(temporary, name), metadata=dict(facts))
         if rest is not None:
             torch.save(dict(rest), _optimizer_file(temporary))
         _flush(temporary)
@@ -127,6 +127,17 @@ def read_optimizer(state: Path) -> dict[str, Any]:
             "from napari-medcontext. Predict with the run as it is, or train anew."
         ) from error
     return rest
+
+
+def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that share memory with an earlier one, as tied weights do: files refuse it."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in state.items():
+        place = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return apart
 
 
 def _flush(state: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_medcontext.core.learner import learning_rate_at
+from napari_medcontext.core.schedule import learning_rate_at
 from napari_medcontext.core.teacher import make_teacher, momentum_at, update_teacher
 
 
