@@ -10,6 +10,17 @@ from napari_medcontext.widgets.predict import PredictDock
 
 SHAPE = (24, 24, 20)
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
+OTHER_MASKING = {
+    "scheme": "structure",
+    "site": "tokens",
+    "token": "block",
+    "ratio": 0.123456,
+    "ratio_range": (0.25, 0.5),
+    "block_size": 8,
+    "block_size_mm": 12.5,
+    "axis": "y",
+}
+"""Every setting of the masking as it is not by default."""
 
 
 class UsersClose(QCloseEvent):

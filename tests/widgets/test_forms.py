@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from dock_helpers import OTHER_MASKING
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QPushButton
@@ -19,16 +20,7 @@ OTHERS = {
         "augmentation": "paper",
         "ignore_label": 255,
     },
-    "masking": {
-        "scheme": "structure",
-        "site": "tokens",
-        "token": "block",
-        "ratio": 0.123456,
-        "ratio_range": (0.25, 0.5),
-        "block_size": 8,
-        "block_size_mm": 12.5,
-        "axis": "y",
-    },
+    "masking": OTHER_MASKING,
     "objective": {
         "method": "supervised",
         "views": "one",

@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dock_helpers import OTHER_MASKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
@@ -15,16 +16,7 @@ from napari_medcontext.widgets.settings_panel import SettingsPanel
 CHANGED = {
     "network": {"name": "unetr", "size": "paper", "pretrained": Path("/weights/vit.pt")},
     "data": {"patch_size": (96, 96, 96), "spacing": (1.5, 1.5, 2.0), "intensity": "window"},
-    "masking": {
-        "scheme": "structure",
-        "site": "tokens",
-        "token": "block",
-        "ratio": 0.123456,
-        "ratio_range": (0.25, 0.5),
-        "block_size": 8,
-        "block_size_mm": 12.5,
-        "axis": "y",
-    },
+    "masking": OTHER_MASKING,
     "objective": {"method": "supervised", "consistency_weight": 3e-5, "momentum": 0.9999},
     "training": {"steps": 17, "learning_rate": 3e-5, "weight_decay": 1e-8, "seed": 4},
     "device": {"device": "cpu", "threads": 3},
