@@ -2,7 +2,7 @@
 
     python benchmarks/training_step.py --out OUT
     python benchmarks/training_step.py --out OUT --device cuda --networks unet swinunetr \
-        --size paper --patch-size 96 96 96 --arm "last:channels_last" \
+        --size paper --patch-size 96 96 96 --arm "first:channels_first" \
         --arm "half:objective.masked_share=0.5"
 
 Four arms for each network: the supervised step and MedContext's, each plainly (``plain_step``:
@@ -10,10 +10,11 @@ float32, a pass for each view, MONAI's loss, the ordinary AdamW) and as ``core.l
 in the number format that suits the device. ``--arm NAME:WORDS`` adds one of MedContext as built
 with other settings (``section.name=value``) or with a lever that is not built in:
 
-- ``channels_last``: the networks' weights, and so what they compute, lie channel by channel last.
+- ``channels_first``: the networks' weights, and so what they compute, do not lie channels last.
 - ``compiled``, ``cuda_graphs``: the networks go through ``torch.compile``.
 - ``teacher_in_bfloat16``: the teacher computes in bfloat16 whatever the student does.
-- ``separate_passes``, ``unfused``: without the one pass for both views, without the fused AdamW.
+- ``one_pass``, ``separate_passes``: both views in one pass of the student, or one by one.
+- ``unfused``: without the fused AdamW.
 
 The arms take turns in every round, on the same random patches. On a processor each measurement
 is a fresh process, and its memory is how far the process rises above what it held before the
@@ -51,10 +52,11 @@ if TYPE_CHECKING:
 
 SMALL = ("unet", "attention_unet", "dynunet", "segresnet", "pcrlv2", "nnformer", "unetr")
 LEVERS = (
-    "channels_last",
+    "channels_first",
     "compiled",
     "cuda_graphs",
     "teacher_in_bfloat16",
+    "one_pass",
     "separate_passes",
     "unfused",
 )
@@ -207,16 +209,17 @@ def pull_levers(learner: Learner, levers: Sequence[str]) -> None:
 
     networks = [n for n in (learner.student, learner.teacher) if n is not None]
     for lever in levers:
-        if lever == "channels_last":
+        if lever == "channels_first":
             for network in networks:
-                network.to(memory_format=torch.channels_last_3d)
+                for parameter in network.parameters():
+                    parameter.data = parameter.data.contiguous()
         elif lever in ("compiled", "cuda_graphs"):
             for network in networks:
                 network.compile(mode="reduce-overhead" if lever == "cuda_graphs" else "default")
         elif lever == "teacher_in_bfloat16":
             _compute_in_bfloat16(networks[-1])
-        elif lever == "separate_passes":
-            learner._one_pass = False
+        elif lever in ("one_pass", "separate_passes"):
+            learner._one_pass = lever == "one_pass"
         elif lever == "unfused":
             (group,) = learner._optimizer.param_groups
             kept = {key: group[key] for key in ("lr", "weight_decay")}

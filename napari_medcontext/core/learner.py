@@ -18,7 +18,12 @@ from napari_medcontext.core.losses import dice_bce, dice_ce
 from napari_medcontext.core.masking import draw_mask, mask_unit
 from napari_medcontext.core.masking.sites import make_token
 from napari_medcontext.core.networks import build_network, find_network
-from napari_medcontext.core.objective import SupervisedLoss, plan_step, weighed_losses
+from napari_medcontext.core.objective import (
+    StepPlan,
+    SupervisedLoss,
+    plan_step,
+    weighed_losses,
+)
 from napari_medcontext.core.outputs import Outputs, parts, picked_samples
 from napari_medcontext.core.pretrained import LoadReport, load_matching
 from napari_medcontext.core.sampler import Batch
@@ -83,15 +88,18 @@ class Learner:
         self.student = build_network(
             config.network, channels=1, classes=classes, patch_size=config.data.patch_size
         ).to(compute.device)
+        # Convolutions are faster so; torch's own types do not know the argument.
+        self.student.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.pretrained: LoadReport | None = None
         if config.network.pretrained is not None and not resumed:
             self.pretrained = load_matching(self.student, config.network.pretrained)
         self._spacing = spacing
         self.token = make_token(config, self.student, spacing)
         self.teacher = make_teacher(self.student) if config.objective.has_teacher else None
-        # Whole and masked samples of one view are one batch, which layers may mix.
-        one_view = config.objective.views == "one"
-        self._one_pass = one_view or not _mixes_samples(self.student)
+        # Whole and masked samples of one view are one batch, which layers may mix. Two views in
+        # one pass keep a GPU busier; elsewhere they only need more memory at a time.
+        batched = compute.device.type == "cuda" and not _mixes_samples(self.student)
+        self._one_pass = config.objective.views == "one" or batched
         self._supervised: SupervisedLoss = dice_ce
         if membership is not None:
             table = torch.as_tensor(membership, device=compute.device)
@@ -123,8 +131,9 @@ class Learner:
         # Dropout must be the same whether a run was cut before this step or not.
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
         self.student.train()
-        losses, total = self._losses(batch)
-        self._descend(total)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = self._backward(batch)
+        self._descend()
         momentum = self._follow()
         self.step += 1
         return StepResult(
@@ -183,48 +192,68 @@ class Learner:
             self._scaler.load_state_dict(rest["scaler"])
         self.step = step
 
-    def _losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the unweighted losses and their sum as the objective weighs them (Eq. 4)."""
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
+        """Add up the gradients of a step (Eq. 4); return its unweighted losses.
+
+        Views that do not share a pass are let go one by one: the gradient of a sum is the sum of
+        the gradients, and what one view's pass keeps for it is free before the next.
+        """
         seed, steps = self._config.training.seed, self._config.training.steps
         draws = np.random.default_rng([seed, self.step, PLAN_STREAM])
         plan = plan_step(self._config.objective, self.step, steps, batch.labelled, draws)
         image = batch.image.to(self._compute.device, non_blocking=True)
         labels = batch.labels.to(self._compute.device, non_blocking=True)
+        # The teacher first, while no pass of the student keeps anything.
+        teacher_logits = self._taught(image, plan)
+        views, masks = self._views(image, batch.labels, plan)
+        losses: dict[str, Tensor] = {}
+        for names in [tuple(views)] if self._one_pass else [(name,) for name in views]:
+            with self._compute.autocast():
+                outputs = self._student_on({name: views[name] for name in names}, masks)
+            found, total = weighed_losses(
+                plan,
+                outputs.get("whole"),
+                outputs.get("masked"),
+                teacher_logits,
+                labels,
+                batch.labelled,
+                self._supervised,
+            )
+            del outputs
+            torch.autograd.backward(self._scaler.scale(total))
+            losses |= {name: loss.detach() for name, loss in found.items()}
+        return losses
+
+    def _taught(self, image: Tensor, plan: StepPlan) -> Tensor | None:
+        """Return the teacher's logits of the samples that are masked, where it has a say."""
+        if self.teacher is None or not plan.masked or not plan.consistency_weight:
+            return None
+        with self._compute.autocast(), torch.no_grad():
+            return self.teacher(picked_samples(image, plan.masked))  # type: ignore[no-any-return]
+
+    def _views(
+        self, image: Tensor, labels: Tensor, plan: StepPlan
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Return the samples that are seen whole and masked, by view, and the masks of these.
+
+        The masked view is the last, so that a pass hides it and leaves the other as it is.
+        """
         views, masks = {}, None
         if plan.whole:
             views["whole"] = picked_samples(image, plan.whole)
         if plan.masked:
             batch_size, _, x, y, z = image.shape
-            masks = picked_samples(self.masks(batch_size, (x, y, z), batch.labels), plan.masked)
+            masks = picked_samples(self.masks(batch_size, (x, y, z), labels), plan.masked)
             views["masked"] = self.token(picked_samples(image, plan.masked), masks)
-        teacher_logits = None
-        with self._compute.autocast():
-            outputs = dict(zip(views, self._student_on(views, masks), strict=True))
-            if self.teacher is not None and plan.masked and plan.consistency_weight:
-                with torch.no_grad():
-                    teacher_logits = self.teacher(picked_samples(image, plan.masked))
-        return weighed_losses(
-            plan,
-            outputs.get("whole"),
-            outputs.get("masked"),
-            teacher_logits,
-            labels,
-            batch.labelled,
-            self._supervised,
+        return views, masks
+
+    def _student_on(self, views: Mapping[str, Tensor], masks: Tensor | None) -> dict[str, Outputs]:
+        """Return what the student says of each view, in one pass."""
+        together = self._student_masked(
+            torch.cat(list(views.values())), masks if "masked" in views else None
         )
-
-    def _student_on(self, views: Mapping[str, Tensor], masks: Tensor | None) -> list[Outputs]:
-        """Return what the student says of each view, in one pass where no layer mixes samples.
-
-        The masked view is the last, so that a pass hides it and leaves the other as it is.
-        """
-        if len(views) == 1 or not self._one_pass:
-            return [
-                self._student_masked(view, masks if name == "masked" else None)
-                for name, view in views.items()
-            ]
-        together = self._student_masked(torch.cat(list(views.values())), masks)
-        return parts(together, [len(view) for view in views.values()])
+        sizes = [len(view) for view in views.values()]
+        return dict(zip(views, parts(together, sizes), strict=True))
 
     def _student_masked(self, view: Tensor, masks: Tensor | None) -> Outputs:
         if masks is None:
@@ -232,9 +261,7 @@ class Learner:
         with self.token.hiding(self.student, masks):
             return self.student(view)  # type: ignore[no-any-return]
 
-    def _descend(self, total: Tensor) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self._scaler.scale(total))
+    def _descend(self) -> None:
         if self._config.training.gradient_clip:
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self._parameters, self._config.training.gradient_clip)

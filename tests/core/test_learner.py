@@ -39,7 +39,7 @@ def gradients(learner):
 
 
 @pytest.mark.parametrize("weight", [0.5, 3.0])
-def test_one_pass_descends_equation_4_as_two_passes_do(config, batch, weight):
+def test_a_step_descends_equation_4(config, batch, weight):
     config = config.updated({"objective": {"consistency_weight": weight}})
     learner, restated = learner_of(config), learner_of(config)
     result = learner.learn(batch)
