@@ -39,7 +39,7 @@ $(INSTALLED): setup.cfg constraints.txt | system
 
 .PHONY: test
 test: install ## run the tests, without the long ones
-	$(HEADLESS) $(XVFB) $(PYTHON) -m pytest -m "not slow"
+	$(HEADLESS) $(XVFB) $(PYTHON) -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 # pytest ends with 5 where it finds no test of that mark; that is no failure.
 .PHONY: test-slow
