@@ -17,6 +17,7 @@ from napari_medcontext.core.events import Event, RunFinished, Warned
 from napari_medcontext.core.folder import Command, WorkFolder
 from napari_medcontext.core.journal import JournalReader
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.study.plan import StudyFolder
 
 POLL_SECONDS = 0.25
 QUIET_SECONDS = 30.0
@@ -135,7 +136,7 @@ class FolderWatcher(_FolderRunner):
         return self.folder.is_alive()
 
     def _died(self) -> RunFinished:
-        resumable = RunFolder(self.folder.path).exists()
+        resumable = RunFolder(self.folder.path).exists() or StudyFolder(self.folder.path).exists()
         return RunFinished(
             "failed",
             message=f"The training or prediction in {self.folder.path} ended without a word"

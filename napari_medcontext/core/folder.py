@@ -41,6 +41,11 @@ class WorkFolder:
         self.path = Path(path).expanduser().absolute()
 
     @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @property
     def log(self) -> Path:
         """Everything that the work printed, tracebacks included."""
         return self.path / "output.log"

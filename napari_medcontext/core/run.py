@@ -53,11 +53,6 @@ class RunFolder(WorkFolder):
         self._validations = LogTable(self.path / "validation.csv", VALIDATION_COLUMNS)
 
     @property
-    def name(self) -> str:
-        """The folder's own name."""
-        return self.path.name
-
-    @property
     def spec_path(self) -> Path:
         """The file of settings and scans."""
         return self.path / "run.yaml"

@@ -21,10 +21,11 @@ class Pace:
     Parameters
     ----------
     config
-        The run's settings; what they cost a step is remembered when it ends.
+        The run's settings; what they cost a step is remembered when it ends. Without any it is
+        not.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig | None = None) -> None:
         self._config = config
         self._step = 0
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=WINDOW)
@@ -52,6 +53,8 @@ class Pace:
 
         Steps before masking has risen are cheaper than those after, and tell nothing of them.
         """
+        if self._config is None:
+            return
         learning = self._config.objective
         risen = (learning.masked_start + learning.masked_ramp) * self._config.training.steps
         if self._seconds and self._step >= risen:

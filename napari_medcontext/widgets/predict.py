@@ -63,8 +63,7 @@ class PredictDock(QWidget):
             emitter.connect(self._follow_layers)
         viewer.layers.events.renamed.connect(self._follow_layers)
         self._session.run_changed.connect(self._follow_run)
-        if self._session.run is not None:
-            self._follow_run(self._session.run)
+        self._follow_run(self._session.run)
         self._follow_layers()
         self._show_state()
         if (under_way := self._session.prediction) is not None and under_way.is_running:
@@ -171,8 +170,9 @@ class PredictDock(QWidget):
         self.message.setText("Starting…")
         self._show_state()
 
-    def _follow_run(self, run: RunFolder) -> None:
-        self.run_path.setText(str(run.path))
+    def _follow_run(self, run: RunFolder | None) -> None:
+        if run is not None:
+            self.run_path.setText(str(run.path))
 
     def _show_progress(self, name: str, done: float, total: int) -> None:
         self.progress.setRange(0, total * 100)

@@ -19,6 +19,7 @@ from napari_medcontext.core.events import (
     RunFinished,
     RunStarted,
     StepFinished,
+    StudyProgress,
     Warned,
 )
 from napari_medcontext.core.run import RunFolder
@@ -53,6 +54,8 @@ class RunMonitor(QObject):
         self._session = session
         self._steps, self._paused = 0, False
         self._step = 0
+        self._part: StudyProgress | None = None
+        """Which training of a comparison is under way."""
         self._beat = Beat(self, self._tell_step)
         self._pace: Pace | None = None
         self.pause_button = button(
@@ -81,36 +84,38 @@ class RunMonitor(QObject):
         self._session.stop()
         self.message.setText("Stopping after this step; what was learned is kept…")
 
-    def begin(self, run: RunFolder, config: RunConfig | None) -> None:
-        """Make ready for a run that is about to start.
+    def begin(self, name: str, config: RunConfig | None) -> None:
+        """Make ready for a run or a comparison that is about to start.
 
         Parameters
         ----------
-        run
-            Its folder.
+        name
+            What its folder is called.
         config
-            Its settings; without them no time is told.
+            The run's settings; without them no time is told.
         """
+        self._part = None
         self._paused, self._pace = False, None if config is None else Pace(config)
         self.completed = None
         self.curves.clear()
         self.progress.setRange(0, 0)
-        self.message.setText(f"Preparing {run.name}…")
+        self.message.setText(f"Preparing {name}…")
         self._show_state(running=True)
 
     def join(self) -> None:
         """Show the run that is under way already, if any: docks come and go, a run stays."""
         self._show_state()
-        run = self._session.run
-        if run is None or not self._session.is_training:
+        run, folder, recent = self._session.run, self._session.folder, self._session.recent
+        if folder is None or not self._session.is_training:
             return
         config = None
         with suppress(MedContextError):  # as long as its scans are prepared, nothing is written
-            config = run.spec().config
-        self.begin(run, config)
-        recent = self._session.recent
-        if RunStarted in recent:
-            self._receive(recent[RunStarted])
+            config = None if run is None else run.spec().config
+        self.begin(folder.name, config)
+        for kind in (StudyProgress, RunStarted):
+            if kind in recent:
+                self._receive(recent[kind])
+        if RunStarted in recent and run is not None:
             self.show_log(run)
         for kind in (StepFinished, Paused):
             if kind in recent:
@@ -131,6 +136,8 @@ class RunMonitor(QObject):
         match event:
             case Preparing(message=message):
                 self.message.setText(f"{message}…")
+            case StudyProgress():
+                self._part, self._pace = event, Pace()
             case RunStarted(steps=steps, first_step=first):
                 self._steps, self._paused = steps, False
                 self.progress.setRange(0, steps)
@@ -144,7 +151,7 @@ class RunMonitor(QObject):
                 self.progress.setValue(step)
                 if self._pace is not None:
                     self._pace.wait()
-                self.message.setText(f"Paused after step {step} of {self._steps}.")
+                self._tell(f"Paused after step {step} of {self._steps}.")
                 self._show_state()
             case Resumed():
                 self._paused = False
@@ -156,7 +163,8 @@ class RunMonitor(QObject):
 
     def _end(self, event: RunFinished) -> None:
         self._beat.stop()
-        self.progress.setRange(0, max(1, self._steps))
+        # A comparison counts its trainings.
+        self.progress.setRange(0, self._part.total if self._part else max(1, self._steps))
         self.progress.setValue(event.step)
         self._paused = False
         if self._pace is not None:
@@ -179,7 +187,13 @@ class RunMonitor(QObject):
 
     def _tell_step(self) -> None:
         self.progress.setValue(self._step)
-        self.message.setText(f"Step {self._step} of {self._steps}{self._time_left()}")
+        self._tell(f"Step {self._step} of {self._steps}{self._time_left()}")
+
+    def _tell(self, text: str) -> None:
+        """Say how far the run is, and in a comparison which of its trainings that is."""
+        part = self._part
+        lead = f"Training {part.done + 1} of {part.total}, {part.name}. " if part else ""
+        self.message.setText(f"{lead}{text}")
 
     def _time_left(self) -> str:
         seconds = None if self._pace is None else self._pace.seconds_left(self._steps)

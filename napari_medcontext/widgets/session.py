@@ -1,4 +1,4 @@
-"""What the docks of one viewer share: the training and the prediction under way."""
+"""What the docks of one viewer share: the training, comparison and prediction under way."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ from napari_medcontext.core.events import (
     RunFinished,
     RunStarted,
     StepFinished,
+    StudyProgress,
 )
+from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.runners import FolderWatcher, Runner, ThreadRunner, runner_for
+from napari_medcontext.core.study.plan import StudyFolder
+from napari_medcontext.runners import (
+    FolderWatcher,
+    ProcessRunner,
+    Runner,
+    ThreadRunner,
+    runner_for,
+)
 from napari_medcontext.widgets.work import Work
 
 if TYPE_CHECKING:
@@ -40,13 +49,16 @@ class Session(QObject):
     """A ``core.events.Event`` of the current run."""
 
     run_changed = Signal(object)
-    """The ``RunFolder`` that is watched from now on, or None."""
+    """The ``RunFolder`` that is watched from now on; None for a comparison of methods."""
 
     def __init__(self) -> None:
         super().__init__()
         self.run: RunFolder | None = None
         self.recent: dict[type[Event], Event] = {}
-        """The newest start, step and preview, and a pause, for docks that open in mid-run."""
+        """The newest start, step and preview, a pause, and which training of a comparison it is.
+
+    For docks that open in mid-run.
+    """
         self.prediction: Prediction | None = None
         """The prediction under way, if any."""
         self.ask_on_close: Callable[[QWidget, bool], CloseChoice] = ask_on_close
@@ -55,18 +67,28 @@ class Session(QObject):
 
     @property
     def is_training(self) -> bool:
-        """Whether a run is under way."""
+        """Whether a run, or a comparison of methods, is under way."""
         return self._work is not None and self._work.is_running
+
+    @property
+    def folder(self) -> WorkFolder | None:
+        """The folder of the run or comparison that is watched, or was last."""
+        return None if self._work is None else self._work.runner.folder
 
     def train(self, run: RunFolder, prepare: Callable[[], None], kind: str) -> None:
         """Start a run, or go on with it, by a runner of this kind."""
-        self._watch(run, runner_for(kind, run), prepare)
+        self._watch(run, runner_for(kind, run), prepare, f"Training {run.name}")
+
+    def compare(self, study: StudyFolder, prepare: Callable[[], None]) -> None:
+        """Start a comparison of methods, or go on with it; watch one that is alive."""
+        runner: Runner = FolderWatcher(study) if study.is_alive() else ProcessRunner(study)
+        self._watch(None, runner, prepare, f"Comparing methods in {study.name}")
 
     def attach(self, path: Path) -> None:
         """Watch a run that somebody else trains, or show one that has ended."""
         run = RunFolder(path)
         run.spec()
-        self._watch(run, FolderWatcher(run), lambda: None)
+        self._watch(run, FolderWatcher(run), lambda: None, f"Training {run.name}")
 
     def pause(self) -> None:
         """Ask the run to wait."""
@@ -132,42 +154,44 @@ class Session(QObject):
         """Ask what becomes of the run, and see to it; False if the window stays."""
         assert isinstance(window, QWidget)
         assert self._work is not None
-        assert self.run is not None
         runner = self._work.runner
         choice = self.ask_on_close(window, not isinstance(runner, ThreadRunner))
         if choice == "cancel":
             return False
         if choice == "stop":
             runner.stop()
-        elif self.run.command() == "pause":
+        elif runner.folder.command() == "pause":
             # Nobody would be there to let it go on.
             runner.resume()
         self._work.let_go()
         return True
 
-    def _watch(self, run: RunFolder, runner: Runner, prepare: Callable[[], None]) -> None:
+    def _watch(
+        self, run: RunFolder | None, runner: Runner, prepare: Callable[[], None], title: str
+    ) -> None:
         if self._work is not None:
             self._work.let_go()
         self.run = run
         self.recent.clear()
-        self._work = Work(runner, prepare, f"Training {run.name}")
+        self._work = Work(runner, prepare, title)
         self._work.event_received.connect(self._receive)
         self.run_changed.emit(run)
         self._work.start()
 
     def _receive(self, event: Event) -> None:
-        if isinstance(event, (RunStarted, StepFinished, PreviewReady, Paused)):
+        if isinstance(event, (StudyProgress, RunStarted, StepFinished, PreviewReady, Paused)):
             self.recent[type(event)] = event
         if isinstance(event, (RunStarted, Resumed, RunFinished)):
             self.recent.pop(Paused, None)
-        started = self.recent.get(RunStarted)
-        if (
-            isinstance(event, StepFinished)
-            and isinstance(started, RunStarted)
-            and self._work is not None
-        ):
-            self._work.show_progress(event.step, started.steps)
+        if isinstance(event, StepFinished):
+            self._show_progress(event)
         self.event_received.emit(event)
+
+    def _show_progress(self, event: StepFinished) -> None:
+        started, part = self.recent.get(RunStarted), self.recent.get(StudyProgress)
+        if isinstance(started, RunStarted) and self._work is not None:
+            done, total = (part.done, part.total) if isinstance(part, StudyProgress) else (0, 1)
+            self._work.show_progress(done + event.step / started.steps, total)
 
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()

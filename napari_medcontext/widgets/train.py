@@ -13,9 +13,11 @@ from napari_medcontext.core.config import Case, RunConfig, RunSpec
 from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
+from napari_medcontext.core.study.plan import StudyFolder
 from napari_medcontext.snapshots import planned_cases, writer
 from napari_medcontext.widgets.docks import Dock, open_dock
 from napari_medcontext.widgets.forms import field_label
+from napari_medcontext.widgets.method_trial import MethodTrial, TrialInputs
 from napari_medcontext.widgets.pace import about_text, expected_seconds
 from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
@@ -90,20 +92,26 @@ class TrainDock(QWidget):
             write_scans()
             run.create(spec)
 
-        self.monitor.begin(run, config)
+        self.monitor.begin(run.name, config)
         self._session.train(run, prepare, kind)
 
     def resume(self) -> None:
-        """Go on with the run in the named folder; watch one that is alive, show a finished one."""
+        """Go on with the run in the named folder; watch one that is alive, show a finished one.
+
+        The same for the folder of a comparison.
+        """
         try:
             run = self._named_run()
+            if StudyFolder(run.path).exists():
+                self.trial.resume(run.path)
+                return
             config = run.spec().config
         except MedContextError as error:
             self.monitor.tell_error(str(error))
             return
         finished = run.last_step() >= config.training.steps
         # A finished run tells nothing of how fast this machine is now.
-        self.monitor.begin(run, None if finished else config)
+        self.monitor.begin(run.name, None if finished else config)
         if run.is_alive() or finished:
             self._session.attach(run.path)
         else:
@@ -159,6 +167,7 @@ class TrainDock(QWidget):
         self.pause_button, self.stop_button = self.monitor.pause_button, self.monitor.stop_button
         self.progress, self.message = self.monitor.progress, self.monitor.message
         self.curves = self.monitor.curves
+        self.trial = MethodTrial(self._session, self.monitor, self._trial_inputs)
         self.next_buttons = [self._opener(name, tip) for name, tip in OTHER_DOCKS.items()]
 
     def _lay_out(self) -> None:
@@ -179,6 +188,7 @@ class TrainDock(QWidget):
         layout.addWidget(self.message)
         layout.addLayout(row(*self.next_buttons))
         layout.addWidget(self.curves)
+        layout.addWidget(self.trial)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(content)
@@ -218,6 +228,11 @@ class TrainDock(QWidget):
             return RunFolder(next_name(run.path))
         run.require_free()
         return run
+
+    def _trial_inputs(self) -> TrialInputs:
+        config, parent = self.config(), self._named_run().path.parent
+        scans = chosen_scans(self.scans.rows(), list(self._viewer.layers), config)
+        return TrialInputs(scans, config, self.regions.regions(), parent)
 
     def _spec(self, config: RunConfig, cases: Sequence[Case]) -> RunSpec:
         values = {"config": config, "cases": cases, "regions": self.regions.regions()}

@@ -70,11 +70,11 @@ def _reason(study: StudyFolder, cell: Cell, error: Exception) -> str:
 
 
 def _finished(study: StudyFolder, done: int, total: int, failures: dict[str, str]) -> RunFinished:
-    report = study.path / "report.md"
     if done + len(failures) < total:
-        text = f"Stopped; {done} of {total} trainings are done. So far: {report}"
+        text = f"Stopped; {done} of {total} trainings are done. So far: {study.report}"
         return RunFinished("stopped", done, text)
     if failures:
-        text = f"{len(failures)} of {total} trainings failed, {', '.join(failures)}. See {report}"
+        names = ", ".join(failures)
+        text = f"{len(failures)} of {total} trainings failed, {names}. See {study.report}"
         return RunFinished("failed", done, text, str(study.log))
-    return RunFinished("completed", done, f"All {total} trainings are done. See {report}")
+    return RunFinished("completed", done, f"All {total} trainings are done. See {study.report}")

@@ -104,9 +104,18 @@ class StudyFolder(WorkFolder):
         return self.path / "study.yaml"
 
     @property
+    def report(self) -> Path:
+        """What was found so far, in Markdown."""
+        return self.path / "report.md"
+
+    @property
     def cache(self) -> Path:
         """Prepared scans, which all trainings share."""
         return self.path / "cache"
+
+    def exists(self) -> bool:
+        """Say whether this is the folder of a study."""
+        return self.spec_path.is_file()
 
     def create(self, spec: StudySpec) -> StudyFolder:
         """Make the folder and write its plan; what was measured before stays."""
@@ -123,7 +132,7 @@ class StudyFolder(WorkFolder):
         RunError
             If there is none.
         """
-        if not self.spec_path.is_file():
+        if not self.exists():
             raise RunError(f"{self.path} is no folder of a study: it has no study.yaml.")
         return load(StudySpec, self.spec_path)
 

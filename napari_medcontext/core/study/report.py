@@ -64,7 +64,6 @@ def report_text(
     curves = case_curves(rows)
     parts = [
         "# Comparison of methods",
-        _summary(spec, rows),
         "## What may be said",
         _bullets(f"{each.method.network}: {each.verdict.text}" for each in found.at_end)
         or "Nothing yet: no two methods have been measured.",
@@ -81,6 +80,8 @@ def report_text(
         _case_table(curves),
         "## What failed",
         _bullets(f"{name}: {why}" for name, why in failures.items()) or "Nothing.",
+        "## What was done",
+        _summary(spec, rows),
         "## How to read this",
         NOTES,
     ]
@@ -89,7 +90,7 @@ def report_text(
 
 def _summary(spec: StudySpec, rows: Sequence[ScoreRow]) -> str:
     config, total = spec.config, len(list(cells_of(spec)))
-    begun = len({(row.series[:2], row.seed, row.fold) for row in rows})
+    done = len({(row.series[:2], row.seed, row.fold) for row in rows})
     scored = "each training scan in turn, left out" if spec.leaves_one_out else _names(spec.test)
     lines = [
         f"Command: `{spec.command}`" if spec.command else "",
@@ -102,7 +103,7 @@ def _summary(spec: StudySpec, rows: Sequence[ScoreRow]) -> str:
         f"scored {spec.checkpoints} times on the way",
         f"Trained on: {_names(spec.training)}",
         f"Scored on: {scored}",
-        f"Trainings scored at least once: {begun} of {total}",
+        f"Trainings done: {done} of {total}",
     ]
     return _bullets(line for line in lines if line)
 

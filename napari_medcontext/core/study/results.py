@@ -11,7 +11,7 @@ from napari_medcontext.core.study.cell import cell_rows
 from napari_medcontext.core.study.comparison import Comparison, findings
 from napari_medcontext.core.study.curves import CaseCurves, case_curves, seed_curves
 from napari_medcontext.core.study.figure import FIGURES, FigureError, draw_curves
-from napari_medcontext.core.study.plan import StudyFolder, cells_of
+from napari_medcontext.core.study.plan import Cell, StudyFolder, cells_of
 from napari_medcontext.core.study.report import report_text
 from napari_medcontext.core.study.rows import ScoreRow, Series, write_rows, write_table
 
@@ -24,12 +24,19 @@ COMPARISON_COLUMNS = (
 
 
 def all_rows(study: StudyFolder, failures: Mapping[str, str]) -> list[ScoreRow]:
-    """Return what was measured of all trainings that the plan has, those that failed left out.
+    """Return what was measured of the plan's trainings, those that failed or were cut left out.
 
-    What lies in their folders may have been measured with other settings.
+    What lies in the folders of the first may have been measured with other settings; half of a
+    training is no match for another's whole.
     """
     cells = (cell for cell in cells_of(study.spec()) if cell.name not in failures)
-    return [row for cell in cells for row in cell_rows(study, cell)]
+    return [row for cell in cells for row in _rows_to_its_end(study, cell)]
+
+
+def _rows_to_its_end(study: StudyFolder, cell: Cell) -> list[ScoreRow]:
+    rows = cell_rows(study, cell)
+    reached = max((row.step for row in rows), default=0)
+    return rows if reached and reached >= cell.run_spec().config.training.steps else []
 
 
 def write_results(study: StudyFolder, failures: Mapping[str, str], *, figures: bool = True) -> str:
@@ -55,7 +62,7 @@ def write_results(study: StudyFolder, failures: Mapping[str, str], *, figures: b
     write_table(study.path / "curves.csv", CURVE_COLUMNS, _curve_rows(curves))
     write_table(study.path / "comparisons.csv", COMPARISON_COLUMNS, map(_flat, found.all))
     pictures, problem = _figures(study.path, curves) if figures else ([], "")
-    with atomic_path(study.path / "report.md") as temporary:
+    with atomic_path(study.report) as temporary:
         text = report_text(spec, rows, found, failures, pictures, problem)
         temporary.write_text(text, encoding="utf-8")
     return problem
