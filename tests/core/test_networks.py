@@ -37,8 +37,17 @@ OWN = "my_network:build"
 SUPERVISED_DEEPLY = ("dynunet", "nnformer")
 LARGE_ORGANS = (1, 5, 6)
 """Spleen, liver and stomach of the synthetic abdomen."""
-STEPS_TO_OVERFIT = {"unet": 100, "segresnet": 200, "unetr": 150, "pcrlv2": 300}
-FASTER = {"unetr": 1e-3}
+STEPS_TO_OVERFIT = {
+    "unet": 100,
+    "attention_unet": 200,
+    "unetr": 150,
+    "nnformer": 250,
+    "pcrlv2": 300,
+    "dynunet": 200,
+    "segresnet": 200,
+    OWN: 250,
+}
+FASTER = {"unetr": 1e-3, OWN: 5e-3}
 """Learning rates for so short a run on one scan; the networks' own are for longer ones."""
 every_network = pytest.mark.parametrize("name", [*NETWORKS, OWN])
 SLOW = {"swinunetr": pytest.mark.slow}
