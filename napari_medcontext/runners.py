@@ -136,12 +136,16 @@ class FolderWatcher(_FolderRunner):
         return self.folder.is_alive()
 
     def _died(self) -> RunFinished:
-        resumable = RunFolder(self.folder.path).exists() or StudyFolder(self.folder.path).exists()
+        folder, advice = self.folder.path, "try again"
+        if RunFolder(folder).exists():
+            advice = "press Resume to go on from there"
+        elif StudyFolder(folder).exists():
+            advice = "the comparison can go on from there"
         return RunFinished(
             "failed",
-            message=f"The training or prediction in {self.folder.path} ended without a word"
+            message=f"The work in {folder} ended without a word"
             f"{self._exit_status()}: it was killed, or the machine ran out of memory. What was "
-            f"saved is kept; {'press Resume to go on from there' if resumable else 'try again'}.",
+            f"saved is kept; {advice}.",
             detail=str(self.folder.log),
         )
 

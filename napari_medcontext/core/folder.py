@@ -18,6 +18,8 @@ from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.io import atomic_path
 
 Command = Literal["run", "pause", "stop"]
+STUDY_FILE = "study.yaml"
+"""The plan of a comparison; a folder that has one is no run's."""
 HEARTBEAT_SECONDS = 1.0
 SILENT_SECONDS = 20.0
 """After so long without a heartbeat on a shared disk, work counts as dead."""

@@ -21,7 +21,7 @@ from napari_medcontext.core.events import (
     Preparing,
     RunFinished,
 )
-from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.folder import STUDY_FILE, WorkFolder
 from napari_medcontext.core.io import atomic_path, read_volume, write_volume
 from napari_medcontext.core.journal import JournalWriter
 from napari_medcontext.core.run import RunFolder
@@ -104,7 +104,7 @@ def _work(folder: WorkFolder) -> Iterator[Event]:
     prediction = PredictFolder(folder.path)
     if prediction.spec_path.is_file():
         return _predict(folder, load(PredictSpec, prediction.spec_path))
-    if (folder.path / "study.yaml").is_file():
+    if (folder.path / STUDY_FILE).is_file():
         from napari_medcontext.core.study.conduct import conduct
         from napari_medcontext.core.study.plan import StudyFolder
 

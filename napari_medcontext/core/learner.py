@@ -88,8 +88,9 @@ class Learner:
         self.student = build_network(
             config.network, channels=1, classes=classes, patch_size=config.data.patch_size
         ).to(compute.device)
-        # Convolutions are faster so; torch's own types do not know the argument.
-        self.student.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if find_network(config.network.name).own:
+            # Convolutions are faster so; a network of somebody else need not be made for it.
+            self.student.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.pretrained: LoadReport | None = None
         if config.network.pretrained is not None and not resumed:
             self.pretrained = load_matching(self.student, config.network.pretrained)
@@ -188,9 +189,20 @@ class Learner:
         if self.teacher is not None:
             self.teacher.load_state_dict(weights["teacher"])
         self._optimizer.load_state_dict(rest["optimizer"])
+        self._lay_moments_out()
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(rest["scaler"])
         self.step = step
+
+    def _lay_moments_out(self) -> None:
+        """Lay the optimizer's moments out as the weights are: its fused kernel takes that as given.
+
+        Those of a state that was saved by another version may be laid out otherwise.
+        """
+        for parameter, state in self._optimizer.state.items():
+            for name, value in state.items():
+                if value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter).copy_(value)
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
         """Add up the gradients of a step (Eq. 4); return its unweighted losses.

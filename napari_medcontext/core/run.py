@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import RunError
-from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.folder import STUDY_FILE, WorkFolder
 from napari_medcontext.core.io import atomic_path
 from napari_medcontext.core.log_table import LOG_COLUMNS, VALIDATION_COLUMNS, LogTable
 from napari_medcontext.core.settings import dump, load
@@ -91,6 +91,10 @@ class RunFolder(WorkFolder):
         RunError
             If there is something to lose, or somebody at work.
         """
+        if (self.path / STUDY_FILE).exists():
+            raise RunError(
+                f"{self.path} holds a comparison of methods. Resume it, or choose another folder."
+            )
         if self.exists() and not self._ended_before_first_step():
             raise RunError(f"{self.path} holds a run already. Resume it, or choose another folder.")
 

@@ -67,9 +67,16 @@ class MethodTrial(QWidget):
             "Does it help on my scans?",
             "Train with MedContext and plainly supervised, with the same patches and steps, and "
             "score scans that were not trained on: those for validation; of under five scans, "
-            "each in turn.",
+            "each in turn. It runs in the background, in a folder of its own.",
             self.start,
         )
+        self.resume_button = button(
+            "train_trial_resume",
+            "Go on",
+            "Do what is missing of the comparison that was stopped.",
+            self._resume_last,
+        )
+        self.resume_button.setVisible(False)
         self.report_button = button(
             "train_trial_report",
             "Show the comparison",
@@ -80,7 +87,7 @@ class MethodTrial(QWidget):
         self.plan = label("train_trial_plan")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row(self.start_button, self.report_button, None))
+        layout.addLayout(row(self.start_button, self.resume_button, self.report_button, None))
         layout.addWidget(self.plan)
         monitor.running_told.connect(self._follow_running)
         session.event_received.connect(self._follow)
@@ -96,6 +103,7 @@ class MethodTrial(QWidget):
             kept = scans_to_compare_on(scans)
             cases = planned_cases(kept, study.path / "scans")
             spec = planned_study(cases, config, regions)
+            told = plan_text(spec, scans, study)
         except MedContextError as error:
             self._monitor.tell_error(str(error))
             return
@@ -105,36 +113,55 @@ class MethodTrial(QWidget):
             write_scans()
             study.create(spec)
 
-        self.plan.setText(f"{plan_text(spec)} In {study.path}.")
-        self._begin(study, prepare)
+        self._begin(study, prepare, told)
 
     def resume(self, path: Path) -> None:
         """Go on with a comparison that was cut; show one that is alive or complete."""
         study = StudyFolder(path)
         try:
             spec = study.spec()
+            require_scans(spec)
+            told = plan_text(spec, (), study)
         except MedContextError as error:
             self._monitor.tell_error(str(error))
             return
-        self.plan.setText(f"{plan_text(spec)} In {study.path}.")
-        self._begin(study, lambda: None)
+        self._begin(study, lambda: None, told)
 
     def show_report(self) -> None:
         """Open a window with what has been found so far."""
-        if self.study is not None:
+        if self.study is None:
+            return
+        try:
             ReportWindow(self.study.report, self).show()
+        except OSError as error:
+            self._monitor.tell_error(
+                f"{self.study.report} cannot be read ({error.strerror}). Was its folder moved? "
+                "Name the folder beside “Run” and press Resume."
+            )
 
-    def _begin(self, study: StudyFolder, prepare: Callable[[], None]) -> None:
+    def _resume_last(self) -> None:
+        if self.study is not None:
+            self.resume(self.study.path)
+
+    def _begin(self, study: StudyFolder, prepare: Callable[[], None], told: str) -> None:
         self.study = study
+        self.plan.setText(told)
+        self.resume_button.setVisible(False)
         self._monitor.begin(study.name, None)
         self._session.compare(study, prepare)
 
     def _follow(self, event: Event) -> None:
         if isinstance(event, (StudyProgress, RunFinished)):
             self._show_report_button()
+        if isinstance(event, RunFinished) and self.study is self._session.folder:
+            made = self.study is not None and self.study.exists()
+            self.resume_button.setVisible(made and event.reason != "completed")
+            if not made:
+                self.plan.setText("")
 
     def _follow_running(self, running: bool) -> None:
         self.start_button.setEnabled(not running)
+        self.resume_button.setEnabled(not running)
         self._show_report_button()
 
     def _show_report_button(self) -> None:
@@ -195,13 +222,42 @@ def planned_study(cases: Sequence[Case], config: RunConfig, regions: Regions) ->
     return validated(StudySpec, values, "the comparison")
 
 
-def plan_text(spec: StudySpec) -> str:
-    """Say how many trainings a comparison takes, how long, and which scans are scored."""
+def require_scans(spec: StudySpec) -> None:
+    """Refuse a plan whose scans are gone.
+
+    Raises
+    ------
+    ScanError
+        Naming the first file that is not there.
+    """
+    files = [path for case in (*spec.training, *spec.test) for path in (case.image, case.labels)]
+    missing = next((path for path in files if path is not None and not path.is_file()), None)
+    if missing is not None:
+        raise ScanError(
+            f"{missing} is not there any more. If the comparison was moved, move it back to where "
+            "it was made."
+        )
+
+
+def plan_text(spec: StudySpec, scans: Sequence[Scan], study: StudyFolder) -> str:
+    """Say how many trainings a comparison takes, how long, and which scans are scored.
+
+    Raises
+    ------
+    SettingsError
+        If one of its trainings cannot work.
+    """
     configs = [cell.run_spec().config for cell in cells_of(spec)]
     text = f"{len(configs)} trainings of {spec.config.training.steps} steps"
     seconds = [expected_seconds(config) for config in configs]
     if None not in seconds:
         text += f", {about_text(sum(filter(None, seconds)))} as fast as the last runs here"
+    scored = ", ".join(case.name for case in spec.test)
     if spec.leaves_one_out:
-        return f"{text}; each of {len(spec.training)} scans is left out and scored in turn."
-    return f"{text}; scored on {', '.join(case.name for case in spec.test)}."
+        scored = f"each of {len(spec.training)} scans, left out in turn"
+    bare = [scan.image.name for scan in scans if scan.labels is None and scan.role == "training"]
+    without = f" Without labels, and so left out: {', '.join(bare)}." if bare else ""
+    return (
+        f"{text}; scored on {scored}.{without} In {study.path}: name it beside “Run” and press "
+        "Resume to see it again or go on with it."
+    )

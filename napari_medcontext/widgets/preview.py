@@ -40,6 +40,8 @@ WAITING = (
     "student's labels for the whole scan; and with those of the teacher, its slow average."
 )
 
+NO_PREVIEWS = "A comparison of methods is under way. It makes no previews."
+
 
 class PreviewDock(QWidget):
     """Four linked panels that follow the previews of the viewer's run.
@@ -147,7 +149,7 @@ class PreviewDock(QWidget):
         self._steps, self._class_names, self._preview = 0, {}, None
         self._clock.stop()
         self.keep_button.setEnabled(False)
-        self.header.setText(WAITING)
+        self.header.setText(WAITING if run is not None else NO_PREVIEWS)
         self.panels.take_labels_away()
 
     def _same_image(self, preview: PreviewReady) -> Any:

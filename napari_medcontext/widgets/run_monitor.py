@@ -20,6 +20,7 @@ from napari_medcontext.core.events import (
     RunStarted,
     StepFinished,
     StudyProgress,
+    TrainingScored,
     Warned,
 )
 from napari_medcontext.core.run import RunFolder
@@ -50,7 +51,7 @@ class RunMonitor(QObject):
     def __init__(self, session: Session, dock: QWidget) -> None:
         super().__init__(dock)
         self.completed: Path | None = None
-        """The folder of the run that was followed to its last step, until another begins."""
+        """The folder of the run that was followed to its last step, until another run begins."""
         self._session = session
         self._steps, self._paused = 0, False
         self._step = 0
@@ -96,7 +97,6 @@ class RunMonitor(QObject):
         """
         self._part = None
         self._paused, self._pace = False, None if config is None else Pace(config)
-        self.completed = None
         self.curves.clear()
         self.progress.setRange(0, 0)
         self.message.setText(f"Preparing {name}…")
@@ -135,9 +135,12 @@ class RunMonitor(QObject):
         self.curves.receive(event)
         match event:
             case Preparing(message=message):
-                self.message.setText(f"{message}…")
+                self._tell(f"{message}…")
             case StudyProgress():
-                self._part, self._pace = event, Pace()
+                self._begin_part(event)
+            case TrainingScored(step=step, mean_dsc=dsc):
+                self._beat.stop()
+                self._tell(f"After step {step} of {self._steps}: DSC {dsc:.3f} on scans left out.")
             case RunStarted(steps=steps, first_step=first):
                 self._steps, self._paused = steps, False
                 self.progress.setRange(0, steps)
@@ -163,8 +166,9 @@ class RunMonitor(QObject):
 
     def _end(self, event: RunFinished) -> None:
         self._beat.stop()
-        # A comparison counts its trainings.
-        self.progress.setRange(0, self._part.total if self._part else max(1, self._steps))
+        # A comparison counts its trainings; one that was complete before has none to tell of.
+        of_run = self._steps if self._session.run is not None else event.step
+        self.progress.setRange(0, self._part.total if self._part else max(1, of_run))
         self.progress.setValue(event.step)
         self._paused = False
         if self._pace is not None:
@@ -178,6 +182,14 @@ class RunMonitor(QObject):
             show_info(event.message)
         self._show_state()
         self.ended.emit()
+
+    def _begin_part(self, part: StudyProgress) -> None:
+        """Make ready for a training of a comparison; the one before it is forgotten."""
+        self._part, self._pace = part, Pace()
+        self._beat.stop()
+        self.curves.clear()
+        self.progress.setRange(0, 0)
+        self._tell("Preparing…")
 
     def _follow_step(self, event: StepFinished) -> None:
         if self._pace is not None:
@@ -197,7 +209,8 @@ class RunMonitor(QObject):
 
     def _time_left(self) -> str:
         seconds = None if self._pace is None else self._pace.seconds_left(self._steps)
-        return "" if seconds is None else f" · {minutes_text(seconds)} left"
+        whole = " of this training" if self._part else ""
+        return "" if seconds is None else f" · {minutes_text(seconds)} left{whole}"
 
     def _show_state(self, running: bool | None = None) -> None:
         running = self._session.is_training if running is None else running

@@ -55,10 +55,8 @@ class Session(QObject):
         super().__init__()
         self.run: RunFolder | None = None
         self.recent: dict[type[Event], Event] = {}
-        """The newest start, step and preview, a pause, and which training of a comparison it is.
-
-    For docks that open in mid-run.
-    """
+        """The newest start, step and preview, a pause, and a comparison's training, for docks that
+        open in mid-run."""
         self.prediction: Prediction | None = None
         """The prediction under way, if any."""
         self.ask_on_close: Callable[[QWidget, bool], CloseChoice] = ask_on_close
@@ -181,6 +179,10 @@ class Session(QObject):
     def _receive(self, event: Event) -> None:
         if isinstance(event, (StudyProgress, RunStarted, StepFinished, PreviewReady, Paused)):
             self.recent[type(event)] = event
+        if isinstance(event, StudyProgress):
+            # Those of the training before it.
+            self.recent.pop(RunStarted, None)
+            self.recent.pop(StepFinished, None)
         if isinstance(event, (RunStarted, Resumed, RunFinished)):
             self.recent.pop(Paused, None)
         if isinstance(event, StepFinished):

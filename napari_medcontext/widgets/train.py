@@ -92,6 +92,7 @@ class TrainDock(QWidget):
             write_scans()
             run.create(spec)
 
+        self.monitor.completed = None
         self.monitor.begin(run.name, config)
         self._session.train(run, prepare, kind)
 
@@ -109,6 +110,7 @@ class TrainDock(QWidget):
         except MedContextError as error:
             self.monitor.tell_error(str(error))
             return
+        self.monitor.completed = None
         finished = run.last_step() >= config.training.steps
         # A finished run tells nothing of how fast this machine is now.
         self.monitor.begin(run.name, None if finished else config)

@@ -1,9 +1,12 @@
 import sys
 
 import pytest
+import torch
 from torch import nn
 
+from napari_medcontext.core.device import Compute
 from napari_medcontext.core.errors import SettingsError
+from napari_medcontext.core.learner import Learner
 from napari_medcontext.core.networks import (
     NETWORKS,
     build_network,
@@ -11,6 +14,7 @@ from napari_medcontext.core.networks import (
     find_network,
     known_networks,
 )
+from napari_medcontext.core.sampler import Batch
 from napari_medcontext.core.training_settings import NetworkSettings
 
 
@@ -115,3 +119,22 @@ def test_installed_package_offers_its_networks():
         find_network("gone")
     with pytest.raises(SettingsError, match=r"choose one of unet, .*somebodys"):
         find_network("somebody")
+
+
+def test_network_of_somebody_else_with_flat_convolutions_learns(module, tiny_config):
+    name = module(
+        "slices",
+        "class Slices(nn.Module):\n"
+        "    def __init__(self, classes):\n"
+        "        super().__init__()\n"
+        "        self.flat = nn.Conv2d(1, 4, 3, padding=1)\n"
+        "        self.last = nn.Conv3d(4, classes, 1)\n"
+        "    def forward(self, image):\n"
+        "        slices = self.flat(image.movedim(4, 1).flatten(0, 1))\n"
+        "        grid = slices.view(len(image), -1, *slices.shape[1:])\n"
+        "        return self.last(grid.movedim(1, 4))\n",
+    )
+    config = tiny_config.updated({"network": {"name": f"{name}:Slices"}})
+    learner = Learner(config, 3, 2, Compute(torch.device("cpu"), "float32"))
+    image = torch.randn(2, 1, *config.data.patch_size)
+    assert learner.learn(Batch(image, (image > 0).float())).losses["dice_ce"] > 0

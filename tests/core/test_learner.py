@@ -38,10 +38,12 @@ def gradients(learner):
     return [p.grad for p in [*learner.student.parameters(), learner.token.value]]
 
 
+@pytest.mark.parametrize("one_pass", [False, True], ids=["view by view", "as on a GPU"])
 @pytest.mark.parametrize("weight", [0.5, 3.0])
-def test_a_step_descends_equation_4(config, batch, weight):
+def test_a_step_descends_equation_4(config, batch, weight, one_pass):
     config = config.updated({"objective": {"consistency_weight": weight}})
     learner, restated = learner_of(config), learner_of(config)
+    learner._one_pass = one_pass
     result = learner.learn(batch)
     masked = restated.token(batch.image, restated.masks(2, (32, 16, 16)))
     plain_logits, masked_logits = restated.student(batch.image), restated.student(masked)
@@ -118,3 +120,16 @@ def test_restored_learner_goes_on_exactly(config, batch):
     restored.restore(*state)
     assert restored.learn(batch).losses == learner.learn(batch).losses
     assert torch.equal(restored.token.value, learner.token.value)
+
+
+def test_state_whose_moments_lie_otherwise_in_memory_is_gone_on_with_exactly(config, batch):
+    unbroken, resumed = learner_of(config), learner_of(config)
+    unbroken.learn(batch)
+    weights, rest = copy.deepcopy((unbroken.weights(), unbroken.rest()))
+    for moments in rest["optimizer"]["state"].values():
+        moments |= {name: value.contiguous() for name, value in moments.items()}
+    resumed.restore(1, weights, rest)
+    for learner in (unbroken, resumed):
+        learner.learn(batch)
+    for one, two in zip(unbroken.student.parameters(), resumed.student.parameters(), strict=True):
+        torch.testing.assert_close(one, two)

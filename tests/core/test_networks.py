@@ -41,13 +41,14 @@ STEPS_TO_OVERFIT = {
     "unet": 100,
     "attention_unet": 200,
     "unetr": 150,
+    "swinunetr": 140,
     "nnformer": 250,
     "pcrlv2": 300,
     "dynunet": 200,
     "segresnet": 200,
     OWN: 250,
 }
-FASTER = {"unetr": 1e-3, OWN: 5e-3}
+FASTER = {"unetr": 1e-3, "swinunetr": 2e-3, OWN: 5e-3}
 """Learning rates for so short a run on one scan; the networks' own are for longer ones."""
 every_network = pytest.mark.parametrize("name", [*NETWORKS, OWN])
 SLOW = {"swinunetr": pytest.mark.slow}
@@ -161,7 +162,7 @@ def test_trains_saves_resumes_exactly_and_predicts(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("name", STEPS_TO_OVERFIT)
 def test_overfits_one_scan(name, tmp_path):
     image, labels = make_abdomen(3, (32, 32, 32), (9.0, 7.0, 7.0))

@@ -6,11 +6,13 @@ from dock_helpers import add_scan, docked, finish
 
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.folder import STUDY_FILE
 from napari_medcontext.core.study.plan import StudyFolder, cells_of
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.method_trial import planned_study, scans_to_compare_on
 from napari_medcontext.widgets.report_window import ReportWindow
+from napari_medcontext.widgets.session import session_of
 from napari_medcontext.widgets.train import TrainDock
 
 
@@ -75,6 +77,7 @@ def test_comparison_is_done_watched_shown_stopped_and_gone_on_with(
     assert told[0] is True
     assert told[-1] is False
     assert "of 6 trainings are done" in dock.message.text()
+    assert dock.trial.resume_button.isVisibleTo(dock)
     folder = tmp_path / "comparison-1"
     assert str(folder) in trial.plan.text()
     assert "each of 3 scans is left out" in trial.plan.text()
@@ -103,4 +106,26 @@ def test_comparison_of_one_scan_is_refused_and_nothing_is_made(viewer, train_doc
     viewer.layers.remove("scan 2 organs")
     train_dock.trial.start()
     assert "at least two scans with labels" in train_dock.message.text()
-    assert not StudyFolder(tmp_path / "comparison-1").exists()
+    assert not session_of(viewer).is_training
+    assert not (tmp_path / "comparison-1").exists()
+
+
+def test_folder_of_a_comparison_takes_no_run(train_dock, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / STUDY_FILE).touch()
+    train_dock.train_button.click()
+    assert "holds a comparison of methods" in train_dock.message.text()
+
+
+def test_comparison_whose_scans_are_gone_or_whose_regions_cannot_work_is_refused(
+    train_dock, tmp_path
+):
+    case = [Case(name=n, image=tmp_path / n, labels=tmp_path / n) for n in ("a", "b")]
+    spec = planned_study(case, RunConfig(), {})
+    train_dock.trial.resume(StudyFolder(tmp_path / "old").create(spec).path)
+    assert f"{tmp_path / 'a'} is not there any more" in train_dock.message.text()
+    train_dock.set_config(train_dock.config().updated({"data": {"ignore_label": 3}}))
+    train_dock.regions.set_regions({"outer": (3, 4)})
+    train_dock.trial.start()
+    assert "the label of the unknown" in train_dock.message.text()
+    assert not (tmp_path / "comparison-1").exists()

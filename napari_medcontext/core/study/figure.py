@@ -43,7 +43,7 @@ def draw_curves(path: Path, curves: CaseCurves, across: Across) -> Path:
     except ImportError as error:
         raise FigureError(
             "There are no figures, for want of matplotlib. Install it with "
-            "“pip install napari-medcontext[figures]” and do the same command again."
+            "“pip install napari-medcontext[figures]” and go on with the same comparison."
         ) from error
     networks = list(dict.fromkeys(series.network for series in curves))
     methods = list(dict.fromkeys(series.method for series in curves))

@@ -12,9 +12,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from napari_medcontext.core.config import Case, RunConfig, RunSpec
 from napari_medcontext.core.errors import RunError, SettingsError
-from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.folder import STUDY_FILE, WorkFolder
 from napari_medcontext.core.io import atomic_path
-from napari_medcontext.core.settings import Settings, dump, load
+from napari_medcontext.core.settings import Settings, dump, load, validated
 from napari_medcontext.core.study.arms import BASELINE, Arm
 from napari_medcontext.core.study.rows import Series
 
@@ -101,7 +101,7 @@ class StudyFolder(WorkFolder):
     @property
     def spec_path(self) -> Path:
         """The file of the plan; ``core.jobs`` knows a study by it."""
-        return self.path / "study.yaml"
+        return self.path / STUDY_FILE
 
     @property
     def report(self) -> Path:
@@ -133,7 +133,7 @@ class StudyFolder(WorkFolder):
             If there is none.
         """
         if not self.exists():
-            raise RunError(f"{self.path} is no folder of a study: it has no study.yaml.")
+            raise RunError(f"{self.path} is no folder of a study: it has no {STUDY_FILE}.")
         return load(StudySpec, self.spec_path)
 
     def run_path(self, cell: Cell) -> Path:
@@ -163,8 +163,12 @@ class Cell:
     @property
     def folder_name(self) -> str:
         """What its run folder is called."""
-        parts = [self.network, self.arm.name, f"seed{self.seed}", self.fold]
-        return "-".join(_plain(part) for part in parts if part)
+        parts = [self.network, self.arm.name, f"seed{self.seed}"]
+        if self.fold:
+            # Numbered, since names of layers may differ in marks alone that no file system takes.
+            names = [case.name for case in self.study.training]
+            parts.append(f"{names.index(self.fold) + 1:02d}_{self.fold}")
+        return "-".join(map(_plain, parts))
 
     @property
     def test(self) -> Cases:
@@ -193,12 +197,13 @@ class Cell:
         cases = tuple(
             case.model_copy(update={"role": "training"}) for case in (*kept[:wanted], *joining)
         )
-        return RunSpec(
-            config=self.arm.config(self.study.config, self.network, self.seed),
-            cases=cases,
-            class_names=self.study.class_names,
-            regions=self.study.regions,
-        )
+        values = {
+            "config": self.arm.config(self.study.config, self.network, self.seed),
+            "cases": cases,
+            "class_names": self.study.class_names,
+            "regions": self.study.regions,
+        }
+        return validated(RunSpec, values, f"the training {self.name}")
 
 
 def cells_of(spec: StudySpec) -> Iterator[Cell]:

@@ -105,6 +105,8 @@ def test_study_that_was_stopped_goes_on_to_the_same_scores(folder, spec, tmp_pat
             folder.send("stop")
     assert events[-1].reason == "stopped"
     assert trained_steps(events) == [1, 2, 3]
+    # It was scored once, but half of a training is no match for a whole one.
+    assert "Trainings done: 0 of" in folder.report.read_text()
     folder.send("run")
     assert trained_steps(done(folder)) == [4, 1, 2, 3, 4]
     assert measured(folder) == measured(whole)
