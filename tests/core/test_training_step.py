@@ -39,12 +39,12 @@ def test_plain_and_built_step_find_the_same_losses(name, method, tiny_config):
     labels = torch.tensor(rng.integers(0, 3, image.shape), dtype=torch.float32)
     plain, built = PlainLearner(config, 3, 2, CPU.device), Learner(config, 3, 2, CPU)
     first = plain.learn(Batch(image, labels))
-    assert built.learn(Batch(image, labels)).losses == pytest.approx(first, rel=1e-5)
+    assert built.learn(Batch(image, labels)).losses == pytest.approx(first, rel=1e-5, abs=1e-5)
     assert len(first) == (3 if method == "medcontext" else 1)
     # The second step shows what the first one's optimizer and teacher made of the losses; where
-    # a gradient is nearly zero, AdamW enlarges how the two round it.
+    # a gradient is nearly zero, AdamW enlarges how the two round it, the built one channels last.
     second = plain.learn(Batch(image, labels))
-    assert built.learn(Batch(image, labels)).losses == pytest.approx(second, rel=1e-3)
+    assert built.learn(Batch(image, labels)).losses == pytest.approx(second, rel=3e-3)
     assert second != pytest.approx(first, rel=1e-3)
 
 
