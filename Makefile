@@ -17,6 +17,10 @@ else
 HEADLESS := env -u OMP_NUM_THREADS
 endif
 
+# Most tests wait for windows and child processes, so they share the cores, a thread each; more
+# than four at a time would want too much memory.
+PARALLEL := -n auto --maxprocesses 4
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
@@ -39,12 +43,12 @@ $(INSTALLED): setup.cfg constraints.txt | system
 
 .PHONY: test
 test: install ## run the tests, without the long ones
-	$(HEADLESS) $(XVFB) $(PYTHON) -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	$(HEADLESS) OMP_NUM_THREADS=1 $(XVFB) $(PYTHON) -m pytest -m "not slow" $(PARALLEL) --dist loadfile
 
 # pytest ends with 5 where it finds no test of that mark; that is no failure.
 .PHONY: test-slow
 test-slow: install ## run the long end-to-end tests
-	$(HEADLESS) $(XVFB) $(PYTHON) -m pytest -m slow || [ $$? -eq 5 ]
+	$(HEADLESS) OMP_NUM_THREADS=1 $(XVFB) $(PYTHON) -m pytest -m slow $(PARALLEL) --dist load || [ $$? -eq 5 ]
 
 .PHONY: lint
 lint: install ## check style, format, types and the direction of imports
