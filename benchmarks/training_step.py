@@ -3,12 +3,11 @@
     python benchmarks/training_step.py --out OUT
     python benchmarks/training_step.py --out OUT --device cuda --networks unet swinunetr \
         --size paper --patch-size 96 96 96 --arm "first:channels_first" \
-        --arm "late:objective.masked_start=0.5"
+        --arm "half:objective.masked_share=0.5"
 
-Five arms for each network: the supervised step and MedContext's with every patch masked, each
-plainly (``plain_step``: float32, a pass for each view, MONAI's loss, the ordinary AdamW) and as
-``core.learner`` does it in the number format that suits the device; and MedContext's as it is by
-default, which masks half of the patches. ``--arm NAME:WORDS`` adds one of MedContext as built
+Four arms for each network: the supervised step and MedContext's, each plainly (``plain_step``:
+float32, a pass for each view, MONAI's loss, the ordinary AdamW) and as ``core.learner`` does it
+in the number format that suits the device. ``--arm NAME:WORDS`` adds one of MedContext as built
 with other settings (``section.name=value``) or with a lever that is not built in:
 
 - ``channels_first``: the networks' weights, and so what they compute, do not lie channels last.
@@ -78,8 +77,7 @@ ARMS = (
     Arm(PLAIN_SUPERVISED, "supervised", is_plain=True),
     Arm(PLAIN, "medcontext", is_plain=True),
     Arm(SUPERVISED, "supervised"),
-    Arm(BUILT, "medcontext", words=("objective.masked_share=1.0",)),
-    Arm("MedContext, by default", "medcontext"),
+    Arm(BUILT, "medcontext"),
 )
 
 

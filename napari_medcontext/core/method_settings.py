@@ -96,9 +96,9 @@ class ObjectiveSettings(Settings):
         ge=0,
     )
     masked_share: float = setting(
-        0.5,
-        "Share of the patches that are masked. With two views, fewer make a step cheaper, and 1 is "
-        "the paper; with one view, the others are seen whole.",
+        1.0,
+        "Share of the patches that are masked. With two views, fewer make a step cheaper; with "
+        "one view, the others are seen whole.",
         title="Share of masked patches",
         unit="of the patches",
         gt=0,

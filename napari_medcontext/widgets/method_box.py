@@ -20,9 +20,8 @@ SUPERVISED = "supervised"
 WORDS: Mapping[str, tuple[str, str]] = {
     "default": (
         "MedContext",
-        "Learns from each patch whole, from half of them masked too, and agrees with a teacher "
-        "about what is hidden. A step takes about 1.7 times as long as a supervised one; runs of "
-        "a few minutes do as well with labels alone.",
+        "Learns from each patch whole and masked, and agrees with a teacher about what is "
+        "hidden. A step takes a little over twice as long as a supervised one.",
     ),
     SUPERVISED: (
         "supervised (labels alone)",
@@ -35,13 +34,13 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "masked-loss-only": (
         "masked view without a teacher",
-        "Finds the labels in whole patches and in half of them masked; no teacher. A step takes "
-        "about 1.5 times as long as a supervised one.",
+        "Finds the labels in the whole and in the masked patch; no teacher. A step takes about "
+        "twice as long as a supervised one.",
     ),
     "consistency-only": (
         "masked view for the teacher alone",
         "Labels teach on whole patches; on masked ones the student only agrees with the teacher. "
-        "A step takes about 1.7 times as long as a supervised one.",
+        "A step takes a little over twice as long as a supervised one.",
     ),
     "paper": (
         "as in the paper",

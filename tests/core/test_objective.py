@@ -69,19 +69,11 @@ def assert_same_descent(learner, restated):
     assert (one - two).norm() < 1e-3 * two.norm()
 
 
-def test_by_default_one_of_two_patches_is_masked_from_the_first_step_on_and_both_seen_whole():
-    masked = [plan(settings(), [True] * 2, step).masked for step in range(STEPS)]
-    assert set(masked) == {(0,), (1,)}
+def test_by_default_every_patch_is_seen_whole_and_masked_from_the_first_step_on():
     for step in range(STEPS):
-        here = plan(settings(), [True] * 2, step)
-        assert here.whole == (0, 1)
-        assert (here.masked_weight, here.consistency_weight) == (1.0, 0.5)
-
-
-def test_as_published_every_patch_is_seen_whole_and_masked():
-    for step in range(STEPS):
-        here = plan(settings(masked_share=1.0), [True] * 3, step)
+        here = plan(settings(), [True] * 3, step)
         assert (here.whole, here.masked) == ((0, 1, 2), (0, 1, 2))
+        assert (here.masked_weight, here.consistency_weight) == (1.0, 0.5)
 
 
 def test_supervised_learning_masks_nothing():
@@ -126,7 +118,7 @@ def test_share_of_masked_patches_holds_on_average_and_falls_on_all_alike(views, 
 def test_patches_without_labels_are_seen_masked_alone_and_only_while_the_teacher_has_a_say():
     labelled = [True, False, True]
     assert plan(settings(), labelled).whole == (0, 2)
-    assert plan(settings(masked_share=1.0), labelled).masked == (0, 1, 2)
+    assert plan(settings(), labelled).masked == (0, 1, 2)
     some = plan(settings(masked_share=0.5), labelled)
     assert 1 in some.masked
     assert len(some.masked) == 2

@@ -37,7 +37,7 @@ def test_published_presets_are_equation_4_with_the_published_numbers(name, ratio
     objective, masking = config.objective, config.masking
     assert (objective.method, objective.views) == ("medcontext", "two")
     assert (objective.masked_weight, objective.consistency_weight) == (1.0, 0.5)
-    assert (objective.masked_share, objective.masked_start) == (0.5, 0.0)
+    assert (objective.masked_share, objective.masked_start) == (1.0, 0.0)
     assert (objective.masked_ramp, objective.consistency_ramp) == (0.0, 0.0)
     assert (objective.momentum, objective.momentum_schedule) == (0.996, "paper")
     assert (masking.scheme, masking.site, masking.ratio) == ("tube", "tokens", ratio)
