@@ -44,8 +44,8 @@ def test_plain_and_built_step_find_the_same_losses(name, method, tiny_config):
     # The second step shows what the first one's optimizer and teacher made of the losses; where
     # a gradient is nearly zero, AdamW enlarges how the two round it, the built one channels last.
     second = plain.learn(Batch(image, labels))
-    assert built.learn(Batch(image, labels)).losses == pytest.approx(second, rel=3e-3)
-    assert second != pytest.approx(first, rel=1e-3)
+    assert built.learn(Batch(image, labels)).losses == pytest.approx(second, rel=1e-2)
+    assert second != pytest.approx(first, rel=2e-2)
 
 
 def test_ratios_of_the_table_compare_what_was_measured_in_the_same_round():

@@ -17,6 +17,12 @@ def _own_preferences(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
+@pytest.fixture(autouse=True)
+def _nobody_is_asked(monkeypatch):
+    # A test that failed in mid-run would wait for ever for somebody to answer.
+    monkeypatch.setattr("napari_medcontext.widgets.session.ask_on_close", lambda *_: "stop")
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     return make_napari_viewer()

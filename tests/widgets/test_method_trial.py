@@ -80,7 +80,7 @@ def test_comparison_is_done_watched_shown_stopped_and_gone_on_with(
     assert dock.trial.resume_button.isVisibleTo(dock)
     folder = tmp_path / "comparison-1"
     assert str(folder) in trial.plan.text()
-    assert "each of 3 scans is left out" in trial.plan.text()
+    assert "each of 3 scans, left out in turn" in trial.plan.text()
 
     other = docked(viewer, TrainDock)
     other.run_path.setText(str(folder))

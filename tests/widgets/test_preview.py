@@ -7,6 +7,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_medcontext.core.events import PreviewReady, RunFinished, RunStarted
+from napari_medcontext.core.run import RunFolder
 from napari_medcontext.widgets.preview import (
     NO_REFERENCE,
     NO_TEACHER,
@@ -212,11 +213,13 @@ def test_kept_layers_share_no_memory_with_the_preview(viewer, dock, send):
         assert not any(np.shares_memory(layer.data, array) for array in (*arrays, *shown))
 
 
-def test_answers_of_the_last_run_leave_the_panels_when_another_begins(viewer, dock, send, qtbot):
+def test_answers_of_the_last_run_leave_the_panels_when_another_begins(
+    viewer, dock, send, qtbot, tmp_path
+):
     send(run_started())
     send(preview())
     with qtbot.waitSignal(dock.panels.shown, timeout=120_000):
-        session_of(viewer).run_changed.emit(None)
+        session_of(viewer).run_changed.emit(RunFolder(tmp_path / "next"))
     assert "No preview" in dock.header.text()
     assert not dock.keep_button.isEnabled()
     assert not any(np.any(layer.data) for layer in dock.panels.model.layers[1::2])
@@ -225,6 +228,8 @@ def test_answers_of_the_last_run_leave_the_panels_when_another_begins(viewer, do
     send(preview(1))
     assert dock.header.text().startswith("step 320 · ")
     assert all(np.any(layer.data) for layer in dock.panels.model.layers[1::2])
+    session_of(viewer).run_changed.emit(None)
+    assert "It makes no previews" in dock.header.text()
 
 
 def test_nothing_can_be_kept_before_the_first_preview(viewer, dock):

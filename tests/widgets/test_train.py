@@ -107,7 +107,7 @@ def test_finished_run_is_shown_by_resume_and_train_goes_to_the_next_free_name(
 def test_dock_opened_in_mid_run_shows_the_run_as_the_first_one_did(dock, viewer, qtbot):
     dock.set_config(dock.config().updated({"training": {"steps": 100_000}}))
     dock.train()
-    qtbot.waitUntil(lambda: len(dock.curves.points("dice_ce")[0]) > 2, timeout=60_000)
+    qtbot.waitUntil(lambda: len(dock.curves.points("dice_ce")[0]) > 2, timeout=120_000)
     dock.pause_button.click()
     qtbot.waitUntil(lambda: dock.pause_button.text() == "Go on", timeout=120_000)
     points, message = dock.curves.points("dice_ce"), dock.message.text()
