@@ -196,6 +196,7 @@ def train(window: Window, pairs: list[tuple[Any, Any]]) -> None:
     )
     if plan["regions"]:
         dock.regions.expand(animate=False)
+        window.settle()
         window.press(dock, "train_regions_brats")
         window.report["regions"] = dock.regions.regions()
     preview = window.dock("Preview")
