@@ -194,11 +194,6 @@ def train(window: Window, pairs: list[tuple[Any, Any]]) -> None:
     dock.scans.findChild(QComboBox, f"scan_{rows.index(pairs[1][0])}_role").setCurrentText(
         "preview"
     )
-    if plan["regions"]:
-        dock.regions.expand(animate=False)
-        window.settle()
-        window.press(dock, "train_regions_brats")
-        window.report["regions"] = dock.regions.regions()
     preview = window.dock("Preview")
     window.picture("1-opened", dock)
     seen: list[PreviewReady] = []
