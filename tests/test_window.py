@@ -16,8 +16,7 @@ from napari_medcontext.core.io import write_volume
 from napari_medcontext.core.run import RunFolder
 
 SCRIPT = Path(__file__).with_name("window_script.py")
-DATA = Path(__file__).parents[2] / "shared" / "data"
-LEFT_ATRIUM = DATA / "left_atrium"
+LEFT_ATRIUM = Path(__file__).parents[2] / "shared" / "data" / "left_atrium"
 STAGES = ["1-opened", "2-training", "3-trained", "4-predicted", "5-compared"]
 SCREEN_OF_ITS_OWN = (
     ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"] if shutil.which("xvfb-run") else []

@@ -88,7 +88,8 @@ class Learner:
         self.student = build_network(
             config.network, channels=1, classes=classes, patch_size=config.data.patch_size
         ).to(compute.device)
-        if find_network(config.network.name).own:
+        network = find_network(config.network.name)
+        if network.own:
             # Convolutions are faster so; a network of somebody else need not be made for it.
             self.student.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.pretrained: LoadReport | None = None
@@ -107,8 +108,7 @@ class Learner:
             self._supervised = partial(dice_bce, membership=table)
         self._parameters = [*self.student.parameters(), *self.token.parameters()]
         self._peak_rate = (
-            config.training.learning_rate
-            or find_network(config.network.name).learning_rate[config.network.size]
+            config.training.learning_rate or network.learning_rate[config.network.size]
         )
         self._optimizer = torch.optim.AdamW(
             self._parameters,

@@ -40,7 +40,7 @@ WAITING = (
     "student's labels for the whole scan; and with those of the teacher, its slow average."
 )
 
-NO_PREVIEWS = "A comparison of methods is under way. It makes no previews."
+NO_PREVIEWS = "A comparison of methods was started last. It makes no previews."
 
 
 class PreviewDock(QWidget):

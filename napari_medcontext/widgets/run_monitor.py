@@ -140,7 +140,7 @@ class RunMonitor(QObject):
                 self._begin_part(event)
             case TrainingScored(step=step, mean_dsc=dsc):
                 self._beat.stop()
-                self._tell(f"After step {step} of {self._steps}: DSC {dsc:.3f} on scans left out.")
+                self._tell(f"After step {step} of {self._steps}: DSC {dsc:.3f} on other scans.")
             case RunStarted(steps=steps, first_step=first):
                 self._steps, self._paused = steps, False
                 self.progress.setRange(0, steps)

@@ -10,10 +10,10 @@ from napari_medcontext.core.folder import STUDY_FILE
 from napari_medcontext.core.study.plan import StudyFolder, cells_of
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.snapshots import Scan
-from napari_medcontext.widgets.method_trial import planned_study, scans_to_compare_on
 from napari_medcontext.widgets.report_window import ReportWindow
 from napari_medcontext.widgets.session import session_of
 from napari_medcontext.widgets.train import TrainDock
+from napari_medcontext.widgets.trial_plan import planned_study, scans_to_compare_on
 
 
 def scans_of(*roles, labelled=True):
