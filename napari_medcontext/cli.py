@@ -20,6 +20,7 @@ from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
 from napari_medcontext import cli_study as study
 from napari_medcontext.core.config import RunSpec
+from napari_medcontext.core.definitions import TOLERANCE_MM, Definitions
 from napari_medcontext.core.errors import MedContextError, RunError, SettingsError
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.core.folder import WorkFolder
@@ -119,11 +120,15 @@ def evaluate(
     predictions: options.Predictions,
     labels: options.References,
     out: options.ScoresOut,
+    classes: options.Classes = None,
+    hd95: options.HausdorffKind = options.HausdorffName.directed,
+    nsd: options.SurfaceDiceKind = options.SurfaceDiceName.voxels,
+    nsd_tolerance: options.Tolerance = TOLERANCE_MM,
     region: options.RegionWords = None,
     regions: options.RegionFile = None,
     ignore_label: options.UnknownLabel = None,
 ) -> None:
-    """Score predictions against reference labels: DSC, HD95 in mm, volumes in ml.
+    """Score predictions against reference labels: DSC, NSD, HD95 and ASSD in mm, volumes in ml.
 
     With regions, references hold their own class ids, and predictions what a run that learned
     the same regions wrote. Labels without a prediction are named, and make the exit code 1.
@@ -136,13 +141,21 @@ def evaluate(
 
     require_writable(out.absolute().parent)
     table = inputs.region_table(region, regions)
-    work = evaluate_folders(predictions, labels, regions=table, ignore_label=ignore_label)
+    definitions = Definitions(hd95.value, nsd.value, nsd_tolerance)
+    work = evaluate_folders(
+        predictions,
+        labels,
+        classes=inputs.chosen_classes(classes),
+        regions=table,
+        ignore_label=ignore_label,
+        definitions=definitions,
+    )
     scores = [score for case in track(work, "Comparing", console=console) for score in case]
     write_scores(out, scores)
-    classes = summarise_classes(scores)
-    for name, summary in classes.items() if len(classes) > 1 else ():
+    of_class = summarise_classes(scores)
+    for name, summary in of_class.items() if len(of_class) > 1 else ():
         print(f"{name}: {summary.text}")
-    print(f"{summarise(scores).text}\n{out}")
+    print(f"{summarise(scores).text}\n{definitions.text}\n{out}")
     missing = unpredicted(predictions, labels)
     if missing:
         text = f"{predictions} has no prediction for {', '.join(missing)}; no score counts them."

@@ -67,6 +67,22 @@ def region_table(words: Sequence[str] | None, file: Path | None) -> dict[str, tu
     return load_regions(file) if file is not None else parsed_regions(words or [])
 
 
+def chosen_classes(words: str | None) -> list[int | str] | None:
+    """Return the classes that a list names, by id or by name; None where there is no list.
+
+    Raises
+    ------
+    SettingsError
+        If the list names none.
+    """
+    if words is None:
+        return None
+    parts = [part.strip() for part in words.split(",") if part.strip()]
+    if not parts:
+        raise SettingsError("--classes names no class. Give ids or names: --classes 1,6,liver.")
+    return [int(part) if part.isdecimal() else part for part in parts]
+
+
 def training_cases(
     images: Path | None, labels: Path | None, dataset: Path | None, unlabelled: Path | None
 ) -> tuple[tuple[Case, ...], dict[int, str]]:

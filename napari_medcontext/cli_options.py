@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from napari_medcontext.core.config import section_model
+from napari_medcontext.core.definitions import HAUSDORFF_WORDS, SURFACE_DICE_WORDS
 from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.networks import network_names
 from napari_medcontext.core.presets import PRESETS
@@ -47,6 +48,8 @@ WeightsName = _choice("WeightsName", ("student", "teacher", "mean"))
 MethodName, SizeName = _settings_choice("method"), _settings_choice("size")
 SchemeName, SiteName = _settings_choice("mask_scheme"), _settings_choice("mask_site")
 DeviceName = _settings_choice("device")
+HausdorffName = _choice("HausdorffName", HAUSDORFF_WORDS)
+SurfaceDiceName = _choice("SurfaceDiceName", SURFACE_DICE_WORDS)
 
 
 def changed_settings(given: Mapping[str, object]) -> dict[str, dict[str, Any]]:
@@ -95,6 +98,10 @@ def _setting(option: str, more: str = "", **attributes: Any) -> Any:
 
 def _plain(value: object) -> str:
     return " ".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
+
+
+def _defined(metric: str, words: Mapping[Any, str]) -> str:
+    return f"{metric} is " + "; ".join(f"{name}: {text}" for name, text in words.items()) + "."
 
 
 def _scans(text: str) -> Any:
@@ -189,6 +196,27 @@ UnknownLabel = Annotated[
     ),
 ]
 ScoresOut = Annotated[Path, typer.Option(help="CSV file: one row a case and class.")]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help="Score these alone, for example 8 organs of 13: ids or names, separated by commas.",
+        metavar="LIST",
+    ),
+]
+HausdorffKind = Annotated[
+    HausdorffName, typer.Option("--hd95", help=_defined("HD95", HAUSDORFF_WORDS))
+]
+SurfaceDiceKind = Annotated[
+    SurfaceDiceName, typer.Option("--nsd", help=_defined("NSD", SURFACE_DICE_WORDS))
+]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        help="How far apart surfaces may lie and still agree in the NSD, in mm.",
+        min=0.0,
+        metavar="MM",
+    ),
+]
 
 # demo
 DemoOut = Annotated[Path, typer.Option(help="Folder for pictures, the table and the run.")]

@@ -15,6 +15,9 @@ _PALETTE = (
     *("D55E00", "56B4E9", "009E73", "F0E442", "CC79A7", "0072B2", "E69F00", "99DDFF"),
     *("BBCC33", "FFAABB", "44BB99", "AA4499", "EEDD88", "77AADD", "EE8866", "999933"),
 )
+ERROR_COLOURS = {1: "#009E73", 2: "#D55E00", 3: "#56B4E9", 4: "#CC79A7"}
+"""Right, invented, missed, and one class in the place of another, as ``core.error_map`` has them;
+out of the same palette."""
 # Ids beyond the palette take it again, lighter, then darker.
 _LIGHTENED = (0.0, 0.45, -0.3)
 _KNOWN_IDS = range(1, 256)

@@ -154,6 +154,9 @@ class Tour:
         dock.save(self.out / "metrics.csv")
         self._settle(1.0)
         self._picture("5-compared")
+        self._press_and_wait(dock.all_button, dock.errors.shown)
+        self._settle(1.0)
+        self._picture("6-errors")
 
     def results(self) -> list[Path]:
         """Return what was left, in order."""

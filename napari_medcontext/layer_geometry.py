@@ -56,6 +56,8 @@ class ScanMetadata(TypedDict):
     """For a prediction: a checksum of its voxels as they were predicted."""
     preview_of: NotRequired[str]
     """For a layer that was kept from the preview: the name of the scan."""
+    aid: NotRequired[str]
+    """For a layer in which a dock shows what it found: of what kind it is."""
 
 
 def scan_metadata(layer: Layer) -> ScanMetadata | None:
@@ -166,9 +168,14 @@ def source_of(layer: Layer, layers: Iterable[Layer] = ()) -> ScanMetadata | None
 
 
 def is_made(layer: Layer) -> bool:
-    """Say whether this plugin made a layer from a scan: a prediction, or part of a preview."""
+    """Say whether this plugin made a layer: a prediction, part of a preview, or an aid."""
     noted = scan_metadata(layer)
-    return noted is not None and not {"prediction_of", "preview_of"}.isdisjoint(noted)
+    return noted is not None and not {"prediction_of", "preview_of", "aid"}.isdisjoint(noted)
+
+
+def is_aid(layer: Layer) -> bool:
+    """Say whether a layer only shows what a dock found, such as errors: it is no labels."""
+    return "aid" in (scan_metadata(layer) or {})
 
 
 def layer_grid(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:

@@ -1,6 +1,6 @@
 """What the plugin adds to a viewer: predictions on their scans, and volumes of a preview.
 
-No other module adds layers to a viewer.
+No other module but ``aid_layers`` adds layers to a viewer.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def add_prediction(
         If the prediction does not lie on the image's grid.
     """
     predicted = _on_layer_axes(volume, image_layer, list(viewer.layers))
-    noted = _noted_of(image_layer, list(viewer.layers))
+    noted = noted_of(image_layer, list(viewer.layers))
     noted |= {
         "class_names": dict(volume.class_names),
         "prediction_of": image_layer.name,
@@ -146,7 +146,7 @@ def _on_layer_axes(volume: Volume, image_layer: Image, layers: list[Layer]) -> V
     )
 
 
-def _noted_of(layer: Layer, layers: list[Layer]) -> ScanMetadata:
+def noted_of(layer: Layer, layers: list[Layer]) -> ScanMetadata:
     """Return a copy of an image's scan metadata, made up from its place if it has none."""
     noted = source_of(layer, layers)
     if noted is None:

@@ -19,7 +19,7 @@ from napari_medcontext.cli_options import (
     changed_settings,
 )
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.io import list_nifti, read_volume
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import dump
@@ -119,6 +119,22 @@ def test_evaluation_imports_no_torch(study, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "DSC 1.000" in done.stdout
+
+
+def test_evaluation_scores_what_is_asked_by_the_definitions_that_are_asked(study, tmp_path):
+    labels, out = study / "labels", tmp_path / "scores.csv"
+    words = ("evaluate", "--predictions", labels, "--labels", labels, "--out", out)
+    done = called(*words, "--classes", "2", "--hd95", "pooled", "--nsd-tolerance", 1)
+    assert done.exit_code == 0, done.output
+    assert "both directions' distances together" in done.output.replace("\n", " ")
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["class_id"] for row in rows} == {"2"}
+    assert {row["hd95_definition"] for row in rows} == {"pooled"}
+    assert {row["nsd_tolerance_mm"] for row in rows} == {"1"}
+    refused = called(*words, "--classes", "heart")
+    assert isinstance(refused.exception, ScanError)
+    assert "no class “heart”" in str(refused.exception)
 
 
 def test_settings_come_from_a_file_of_some_or_from_a_runs_own(finished_run, study, tmp_path):

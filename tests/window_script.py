@@ -184,6 +184,11 @@ def train(window: Window, pairs: list[tuple[Any, Any]]) -> None:
     viewer.window.add_dock_widget(notes, name="Notes", area="bottom")
     dock = window.dock("Train")
     dock.set_config(dock.config().updated(plan["settings"]))
+    if plan["regions"]:
+        dock.regions.expand(animate=False)
+        window.settle()
+        window.press(dock, "train_regions_brats")
+        window.report["regions"] = dock.regions.regions()
     dock.run_path.setText(str(window.out / "run"))
     window.report["preflight"] = dock.preflight.text()
     window.report["runner"] = dock.runner.currentData()
@@ -283,6 +288,9 @@ def compare(window: Window, prediction: Any, reference: Any) -> None:
     window.press_and_wait(dock, "compare_button", dock.compared)
     window.report |= {"compare_error": dock.error.text(), "compare_rows": dock.table.rowCount()}
     window.picture("5-compared", dock.table)
+    window.press_and_wait(dock, "compare_all", dock.errors.shown)
+    window.picture("6-errors", dock.errors)
+    window.report["errors_of"] = dock.errors.title.text()
     answer_file_dialog(window.out / "metrics.csv")
     window.press(dock, "compare_save")
     window.settle()

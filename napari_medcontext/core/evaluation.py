@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_medcontext.core.cases import pair_by_name
+from napari_medcontext.core.definitions import Definitions
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import list_nifti, nifti_stem, read_volume
 from napari_medcontext.core.labels import Box, as_label_array, class_boxes
-from napari_medcontext.core.metrics import METRICS, Mask, Spacing, volume_ml
+from napari_medcontext.core.metrics import METRICS, MaskPair, volume_ml
 from napari_medcontext.core.regions import Members, painted_numbers
 from napari_medcontext.core.scores import ClassScore, Status
 from napari_medcontext.core.volume import Volume, grid_distance
@@ -26,9 +27,10 @@ def evaluate_volumes(
     *,
     case: str,
     class_names: Mapping[int, str] | None = None,
-    classes: Iterable[int] | None = None,
+    classes: Iterable[int | str] | None = None,
     regions: Mapping[str, Members] | None = None,
     ignore_label: int | None = None,
+    definitions: Definitions | None = None,
 ) -> list[ClassScore]:
     """Score every class of a prediction, the background left out, or every region.
 
@@ -41,13 +43,16 @@ def evaluate_volumes(
     class_names
         Class id to name; those that the volumes carry where it is left out.
     classes
-        Class ids to score; where left out, all that occur in a volume or have a name.
+        Ids or names of the classes to score; where left out, all that occur in a volume or have
+        a name.
     regions
         A table of regions, outermost first, to score in place of classes. The reference then
         holds class ids, and the prediction the regions' numbers in the table, from 1, as a run
         that learned them writes it.
     ignore_label
         The reference's id that means “unknown”; what lies there is counted nowhere.
+    definitions
+        Which definition of a metric is meant; those of ``Definitions()`` where left out.
 
     Returns
     -------
@@ -57,12 +62,12 @@ def evaluate_volumes(
     Raises
     ------
     ScanError
-        If either holds no class ids, a prediction ids that are no region's number, or they
-        lie on different grids.
+        If either holds no class ids, a prediction ids that are no region's number, they lie on
+        different grids, or a class to score has no such name.
     """
     names = {**prediction.class_names, **reference.class_names}
     names = names if class_names is None else dict(class_names)
-    predicted = as_label_array(_onto(prediction, reference).array, prediction.name)
+    predicted = as_label_array(onto_reference(prediction, reference).array, prediction.name)
     expected = as_label_array(reference.array, reference.name)
     if ignore_label is not None:
         known = expected != ignore_label
@@ -71,14 +76,19 @@ def evaluate_volumes(
     boxes = class_boxes(predicted), class_boxes(expected)
     if regions:
         _require_numbers(prediction.name, boxes[0], regions)
-        parts = _region_parts(regions, None if classes is None else set(classes))
+        parts = _region_parts(regions)
     else:
-        parts = _class_parts(set().union(*boxes, names) if classes is None else classes, names)
+        parts = _class_parts(set().union(*boxes, names), names)
+    definitions = definitions or Definitions()
     scores = []
-    for part in parts:
+    for part in _chosen(parts, classes):
         box = _union(map(boxes[0].get, part.predicted), map(boxes[1].get, part.expected))
-        masks = np.isin(predicted[box], part.predicted), np.isin(expected[box], part.expected)
-        scores.append(_score(case, part.number, part.name, *masks, reference.spacing))
+        pair = MaskPair(
+            np.isin(predicted[box], part.predicted),
+            np.isin(expected[box], part.expected),
+            reference.spacing,
+        )
+        scores.append(_score(case, part, pair, definitions))
     return scores
 
 
@@ -87,12 +97,14 @@ def evaluate_folders(
     labels: Path,
     *,
     class_names: Mapping[int, str] | None = None,
+    classes: Iterable[int | str] | None = None,
     regions: Mapping[str, Members] | None = None,
     ignore_label: int | None = None,
+    definitions: Definitions | None = None,
 ) -> Iterator[list[ClassScore]]:
     """Score each prediction in a folder against the labels of the same name, case by case.
 
-    Names, regions and the label of the unknown are those of ``evaluate_volumes``.
+    Names, classes and all that follows are those of ``evaluate_volumes``.
 
     ``pair_by_name`` tells which files go together; ``unpredicted`` which references are left out.
 
@@ -107,14 +119,17 @@ def evaluate_folders(
             f"No file in {predictions} has the name of one in {labels}. Give each prediction "
             "its labels' file name, for example case_01.nii.gz in both folders."
         )
+    wanted = None if classes is None else list(classes)
     return (
         evaluate_volumes(
             read_volume(first),
             read_volume(second),
             case=nifti_stem(second),
             class_names=class_names,
+            classes=wanted,
             regions=regions,
             ignore_label=ignore_label,
+            definitions=definitions,
         )
         for first, second in pairs
     )
@@ -140,13 +155,34 @@ def _class_parts(ids: Iterable[int], names: Mapping[int, str]) -> list[_Part]:
     return [_Part(k, names.get(k, f"class {k}"), (k,), (k,)) for k in sorted(set(ids) - {0})]
 
 
-def _region_parts(regions: Mapping[str, Members], numbers: set[int] | None) -> list[_Part]:
+def _region_parts(regions: Mapping[str, Members]) -> list[_Part]:
     inside = painted_numbers(regions)
     return [
         _Part(number, name, inside[name], members)
         for number, (name, members) in enumerate(regions.items(), start=1)
-        if numbers is None or number in numbers
     ]
+
+
+def _chosen(parts: list[_Part], classes: Iterable[int | str] | None) -> list[_Part]:
+    """Return the parts to score; an id that nobody has is scored too, as absent.
+
+    Names are compared without their case, as a user types them.
+    """
+    if classes is None:
+        return parts
+    by_name = {part.name.casefold(): part for part in parts}
+    by_id = {part.number: part for part in parts}
+    chosen = {}
+    for wanted in classes:
+        if isinstance(wanted, int):
+            part = by_id.get(wanted, _Part(wanted, f"class {wanted}", (wanted,), (wanted,)))
+        elif wanted.casefold() in by_name:
+            part = by_name[wanted.casefold()]
+        else:
+            there = ", ".join(part.name for part in parts) or "none"
+            raise ScanError(f"There is no class “{wanted}” to score. There are: {there}.")
+        chosen[part.number] = part
+    return [chosen[number] for number in sorted(chosen)]
 
 
 def _require_numbers(name: str, ids: Iterable[int], regions: Mapping[str, Members]) -> None:
@@ -160,23 +196,24 @@ def _require_numbers(name: str, ids: Iterable[int], regions: Mapping[str, Member
         )
 
 
-def _score(
-    case: str, class_id: int, class_name: str, prediction: Mask, reference: Mask, spacing: Spacing
-) -> ClassScore:
-    status = _status(prediction.any(), reference.any())
+def _score(case: str, part: _Part, pair: MaskPair, definitions: Definitions) -> ClassScore:
+    status = _status(pair.prediction.any(), pair.reference.any())
     values = {
-        name: metric.measure(prediction, reference, spacing)
+        name: metric.measure(pair, definitions)
         if status == "found"
         else (math.nan if status == "absent" else metric.one_sided)
         for name, metric in METRICS.items()
     }
     return ClassScore(
         case,
-        class_id,
-        class_name,
+        part.number,
+        part.name,
         status,
-        prediction_ml=volume_ml(prediction, spacing),
-        reference_ml=volume_ml(reference, spacing),
+        prediction_ml=volume_ml(pair.prediction, pair.spacing),
+        reference_ml=volume_ml(pair.reference, pair.spacing),
+        hd95_definition=definitions.hd95,
+        nsd_definition=definitions.nsd,
+        nsd_tolerance_mm=definitions.tolerance_mm,
         **values,
     )
 
@@ -189,8 +226,14 @@ def _status(predicted: object, expected: object) -> Status:
     return "invented" if predicted else "absent"
 
 
-def _onto(prediction: Volume, reference: Volume) -> Volume:
-    """Return the prediction with its axes running as the reference's do."""
+def onto_reference(prediction: Volume, reference: Volume) -> Volume:
+    """Return the prediction with its axes running as the reference's do.
+
+    Raises
+    ------
+    ScanError
+        If the two lie on different grids, saying how they differ.
+    """
     turned = prediction.turned_onto(reference)
     if turned is not None:
         return turned

@@ -1,24 +1,60 @@
 """How well two masks agree: one function a metric, all of them named in ``METRICS``.
 
 A mask is a boolean array, shape ``(i, j, k)``; ``spacing`` is the distance between voxel
-centres along each of its axes, in millimetres.
+centres along each of its axes, in millimetres. Distances are taken between surface voxels, those
+with a face towards the outside, each counted once, as in MONAI.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from napari_medcontext.core.definitions import TOLERANCE_MM, Definitions, Hausdorff, SurfaceDice
+from napari_medcontext.core.surface_areas import surface_elements
+
 Mask = npt.NDArray[np.bool_]
 Distances = npt.NDArray[np.float64]
 Spacing = tuple[float, float, float]
 
 _LEAF_SIZE = 32
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPair:
+    """A prediction and its reference, whose surfaces are measured once for all metrics."""
+
+    prediction: Mask
+    reference: Mask
+    spacing: Spacing
+
+    @cached_property
+    def distances(self) -> tuple[Distances, Distances]:
+        """The two directions of ``surface_distances``."""
+        return surface_distances(self.prediction, self.reference, self.spacing)
+
+    @cached_property
+    def weighted_distances(self) -> tuple[tuple[Distances, Distances], ...]:
+        """For each direction the distances between surface elements, and these elements' areas."""
+        box = _bounding_box(self.prediction | self.reference)
+        first, second = (
+            surface_elements(mask[box], self.spacing) for mask in (self.prediction, self.reference)
+        )
+        return tuple(
+            (_nearest(points, targets), areas)
+            for (points, areas), (targets, _) in ((first, second), (second, first))
+        )
+
+    @property
+    def measurable(self) -> bool:
+        """Whether both hold voxels, without which there is no distance."""
+        return bool(self.prediction.any() and self.reference.any())
 
 
 @dataclass(frozen=True)
@@ -34,7 +70,7 @@ class Metric:
     decimals
         How many digits after the point a table shows.
     measure
-        Takes prediction, reference and spacing; called only where both masks hold voxels.
+        Called only where both masks hold voxels.
     one_sided
         Score where one of the two masks is empty and the other is not.
     """
@@ -42,7 +78,7 @@ class Metric:
     title: str
     unit: str
     decimals: int
-    measure: Callable[[Mask, Mask, Spacing], float]
+    measure: Callable[[MaskPair, Definitions], float] = field(repr=False)
     one_sided: float
 
 
@@ -60,22 +96,67 @@ def dice(prediction: Mask, reference: Mask) -> float:
     return float(2.0 * np.count_nonzero(prediction & reference) / total)
 
 
-def hd95_mm(prediction: Mask, reference: Mask, spacing: Spacing) -> float:
+def hd95_mm(pair: MaskPair, kind: Hausdorff = "directed") -> float:
     """Return the 95th percentile of the Hausdorff distance in millimetres.
 
-    It is the larger of the two directed 95th percentiles (MedContext, Eq. 8).
+    Parameters
+    ----------
+    pair
+        The two masks.
+    kind
+        ``"directed"``: the larger of the two directed percentiles (MedContext, Eq. 8).
+        ``"pooled"``: the percentile of all distances, those of both directions together.
+        ``"area"``: as directed, each piece of surface weighing what its area is.
 
     Returns
     -------
     float
         ``nan`` where either mask is empty: with no surface there is nothing to measure.
     """
-    if not (prediction.any() and reference.any()):
+    if not pair.measurable:
         return float("nan")
-    return max(
-        float(np.percentile(distances, 95))
-        for distances in surface_distances(prediction, reference, spacing)
-    )
+    if kind == "area":
+        return max(_weighted_percentile(*each, 0.95) for each in pair.weighted_distances)
+    if kind == "pooled":
+        return float(np.percentile(np.concatenate(pair.distances), 95))
+    return max(float(np.percentile(distances, 95)) for distances in pair.distances)
+
+
+def assd_mm(pair: MaskPair) -> float:
+    """Return the average symmetric surface distance in millimetres; ``nan`` as for ``hd95_mm``.
+
+    It is the mean over the surface voxels of both masks (Heimann et al., 2009), so that the
+    larger surface weighs more; medpy averages the two directions' means.
+    """
+    if not pair.measurable:
+        return float("nan")
+    return float(np.concatenate(pair.distances).mean())
+
+
+def nsd(pair: MaskPair, tolerance_mm: float = TOLERANCE_MM, kind: SurfaceDice = "voxels") -> float:
+    """Return the normalised surface Dice: the share of both surfaces that agrees.
+
+    Parameters
+    ----------
+    pair
+        The two masks.
+    tolerance_mm
+        How far apart surfaces may lie and still agree, in millimetres.
+    kind
+        ``"voxels"`` counts surface voxels (MONAI); ``"area"`` adds up the area that they stand
+        for (Nikolov et al., arXiv 1809.04430).
+
+    Returns
+    -------
+    float
+        Between 0 and 1; ``nan`` where both masks are empty, 0 where one is.
+    """
+    if not pair.measurable:
+        return 0.0 if pair.prediction.any() or pair.reference.any() else float("nan")
+    if kind == "voxels":
+        return float(np.mean(np.concatenate(pair.distances) <= tolerance_mm))
+    distances, areas = (np.concatenate(part) for part in zip(*pair.weighted_distances, strict=True))
+    return float(areas[distances <= tolerance_mm].sum() / areas.sum())
 
 
 def volume_ml(mask: Mask, spacing: Spacing) -> float:
@@ -89,33 +170,50 @@ def surface_distances(
     """Return how far each surface voxel of one mask lies from the other mask's surface.
 
     Both masks must hold voxels. The nearest neighbour is found in a tree of surface points
-    and not in a distance map: it lets other threads run, so that a window stays alive, and a
-    stray voxel far away costs nothing.
+    and not in a distance map: it is as fast, lets other threads run, so that a window stays
+    alive, and a stray voxel far away costs nothing.
 
     Returns
     -------
     tuple of ndarray
         From prediction to reference and from reference to prediction, in millimetres,
-        shapes ``(surface voxels of that mask,)``.
+        shapes ``(surface voxels of that mask,)``; their order means nothing.
     """
     box = _bounding_box(prediction | reference)
-    points = [_surface_points(mask[box], spacing) for mask in (prediction, reference)]
-    return _nearest(points[0], points[1]), _nearest(points[1], points[0])
+    first, second = _surface(prediction[box]), _surface(reference[box])
+    return _distances(first, second, spacing), _distances(second, first, spacing)
 
 
-def _surface_points(mask: Mask, spacing: Spacing) -> Distances:
-    """Return the positions in mm of all voxels with a face towards the outside.
+def _surface(mask: Mask) -> Mask:
+    """Return the voxels with a face towards the outside, which begins at the border too."""
+    padded = np.pad(mask, 1)
+    inside = mask.copy()
+    for axis in range(mask.ndim):
+        for shift in (slice(None, -2), slice(2, None)):
+            inside &= padded[tuple(shift if i == axis else slice(1, -1) for i in range(mask.ndim))]
+    return mask & ~inside
 
-    The outside begins at the array's border too, as in MONAI.
-    """
-    mask = np.ascontiguousarray(mask)
-    surface = mask & ~ndimage.binary_erosion(mask)
-    return np.argwhere(surface).astype(np.float64) * np.asarray(spacing, dtype=np.float64)
+
+def _distances(surface: Mask, other: Mask, spacing: Spacing) -> Distances:
+    """Look for the nearest voxel of the other surface, but where both share the voxel."""
+    apart = np.argwhere(surface & ~other)
+    found = np.zeros(np.count_nonzero(surface))
+    if len(apart):
+        scale = np.asarray(spacing)
+        found[: len(apart)] = _nearest(apart * scale, np.argwhere(other) * scale)
+    return found
 
 
 def _nearest(points: Distances, targets: Distances) -> Distances:
     tree = KDTree(targets, leafsize=_LEAF_SIZE)
     return np.asarray(tree.query(points, workers=-1)[0], dtype=np.float64)
+
+
+def _weighted_percentile(distances: Distances, weights: Distances, share: float) -> float:
+    """Return the least distance within which this share of the weight lies."""
+    order = np.argsort(distances)
+    within = np.cumsum(weights[order]) / weights.sum()
+    return float(distances[order][min(int(np.searchsorted(within, share)), len(order) - 1)])
 
 
 def _bounding_box(mask: Mask) -> tuple[slice, ...]:
@@ -124,7 +222,9 @@ def _bounding_box(mask: Mask) -> tuple[slice, ...]:
 
 
 METRICS: Mapping[str, Metric] = {
-    "dsc": Metric("DSC", "", 3, lambda first, second, _: dice(first, second), one_sided=0.0),
-    "hd95_mm": Metric("HD95", "mm", 2, hd95_mm, one_sided=float("nan")),
+    "dsc": Metric("DSC", "", 3, lambda pair, _: dice(pair.prediction, pair.reference), 0.0),
+    "hd95_mm": Metric("HD95", "mm", 2, lambda pair, how: hd95_mm(pair, how.hd95), float("nan")),
+    "assd_mm": Metric("ASSD", "mm", 2, lambda pair, _: assd_mm(pair), float("nan")),
+    "nsd": Metric("NSD", "", 3, lambda pair, how: nsd(pair, how.tolerance_mm, how.nsd), 0.0),
 }
 """Every metric by its name: the column it fills in a table of scores."""

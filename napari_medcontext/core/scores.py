@@ -7,7 +7,7 @@ import io as text_io
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -21,8 +21,9 @@ class ClassScore:
     """How well one class of one case was predicted.
 
     ``status`` is ``found`` (in both), ``missed`` (in the reference alone), ``invented`` (in
-    the prediction alone) or ``absent`` (in neither). A missed or invented class has a Dice
-    of 0 and no HD95 (``nan``); an absent one has neither.
+    the prediction alone) or ``absent`` (in neither). A missed or invented class has a Dice and
+    an NSD of 0 and no HD95 and ASSD (``nan``); an absent one has none of them. The last three
+    fields tell by which definition it was measured, see ``metrics.Definitions``.
     """
 
     case: str
@@ -31,21 +32,38 @@ class ClassScore:
     status: Status
     dsc: float
     hd95_mm: float
+    assd_mm: float
+    nsd: float
     prediction_ml: float
     reference_ml: float
+    hd95_definition: str = ""
+    nsd_definition: str = ""
+    nsd_tolerance_mm: float = math.nan
+
+    @property
+    def difference_ml(self) -> float:
+        """How much larger the prediction is than the reference, in millilitres."""
+        return self.prediction_ml - self.reference_ml
+
+
+COLUMNS = (*(field.name for field in fields(ClassScore)), "difference_ml")
+"""The columns of a table of scores."""
 
 
 @dataclass(frozen=True)
 class Summary:
     """Means over cases and classes, with what they leave out.
 
-    ``mean_dsc`` is taken over every class that is in the prediction or the reference, so
-    ``found + missed + invented`` of them; ``mean_hd95_mm`` over those found, since no other
-    has a distance. Both are ``nan`` where there is nothing to average.
+    ``mean_dsc`` and ``mean_nsd`` are taken over every class that is in the prediction or the
+    reference, so ``found + missed + invented`` of them; ``mean_hd95_mm`` and ``mean_assd_mm``
+    over those found, since no other has a distance. All are ``nan`` where there is nothing to
+    average.
     """
 
     mean_dsc: float
     mean_hd95_mm: float
+    mean_assd_mm: float
+    mean_nsd: float
     found: int
     missed: int
     invented: int
@@ -60,8 +78,11 @@ class Summary:
         """The summary in one line, for a window or a terminal."""
         if not self.counted:
             return "nothing to compare: neither holds a class"
-        distance = f"HD95 {self.mean_hd95_mm:.1f} mm" if self.found else "HD95 not measurable"
-        parts = [f"DSC {self.mean_dsc:.3f} · {distance} over {self.found} of {self.counted}"]
+        distance = "distances not measurable"
+        if self.found:
+            distance = f"HD95 {self.mean_hd95_mm:.1f} mm · ASSD {self.mean_assd_mm:.2f} mm"
+        overlap = f"DSC {self.mean_dsc:.3f} · NSD {self.mean_nsd:.3f}"
+        parts = [f"{overlap} over {self.counted} · {distance} over {self.found} of {self.counted}"]
         parts += [f"{self.missed} missed"] if self.missed else []
         parts += [f"{self.invented} invented"] if self.invented else []
         return ", ".join(parts)
@@ -71,9 +92,13 @@ def summarise(scores: Iterable[ClassScore]) -> Summary:
     """Return the means of scores, a missed or invented class counting as a Dice of 0."""
     scores = list(scores)
     count = Counter(score.status for score in scores)
+    counted = [score for score in scores if score.status != "absent"]
+    found = [score for score in counted if score.status == "found"]
     return Summary(
-        mean_dsc=_mean([score.dsc for score in scores if score.status != "absent"]),
-        mean_hd95_mm=_mean([score.hd95_mm for score in scores if score.status == "found"]),
+        mean_dsc=_mean([score.dsc for score in counted]),
+        mean_hd95_mm=_mean([score.hd95_mm for score in found]),
+        mean_assd_mm=_mean([score.assd_mm for score in found]),
+        mean_nsd=_mean([score.nsd for score in counted]),
         found=count["found"],
         missed=count["missed"],
         invented=count["invented"],
@@ -108,8 +133,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _write_table(file: TextIO, scores: Iterable[ClassScore], *, delimiter: str) -> None:
     writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(field.name for field in fields(ClassScore))
-    writer.writerows([_cell(value) for value in astuple(score)] for score in scores)
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(getattr(score, name)) for name in COLUMNS] for score in scores)
 
 
 def _cell(value: object) -> object:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari.layers import Labels
@@ -12,26 +10,45 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from napari.viewer import Viewer
 from qtpy.compat import isalive
-from qtpy.QtCore import QSize, Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QFormLayout,
+    QScrollArea,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.evaluation import evaluate_volumes
-from napari_medcontext.core.scores import ClassScore, scores_to_text, summarise, write_scores
-from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_geometry import scan_metadata
+from napari_medcontext.core.scores import ClassScore, scores_to_text, write_scores
+from napari_medcontext.layer_geometry import is_aid
 from napari_medcontext.layer_volumes import layer_to_volume
-from napari_medcontext.widgets.labels_box import LabelsBox, fitting_reference, newest_prediction
+from napari_medcontext.widgets.comparison import Meaning, Outcome, evaluated
+from napari_medcontext.widgets.error_view import ErrorView
+from napari_medcontext.widgets.figure import canvas_figure, save_figure
+from napari_medcontext.widgets.labels_box import (
+    LabelsBox,
+    LabelsTicks,
+    fitting_reference,
+    newest_prediction,
+    overlies,
+)
 from napari_medcontext.widgets.parts import button, label, row
-from napari_medcontext.widgets.score_table import ScoreTable
+from napari_medcontext.widgets.score_table import ScoreTable, class_swatch, summary_text
+from napari_medcontext.widgets.scoring_choice import ScoringChoice
 from napari_medcontext.widgets.session import real_viewer
 
-_HINT = "Choose a prediction and the labels that it should match, then press Compare."
-_SIZE = QSize(460, 600)
+_HINT = (
+    "Choose a prediction and the labels that it should match, then press Compare. A press on a row "
+    "of the table then shows where that class is wrong."
+)
+_SIZE = QSize(600, 820)
 
 
 class CompareDock(QWidget):
-    """Score a prediction against a reference, both of them Labels layers.
+    """Score predictions against a reference, all of them Labels layers, and show the errors.
 
     Parameters
     ----------
@@ -41,7 +58,7 @@ class CompareDock(QWidget):
     Attributes
     ----------
     scores
-        What the last comparison found; empty before the first.
+        What the last comparison found, the main prediction first; empty before the first.
     compared
         Emitted after each comparison, failed ones included.
     """
@@ -55,10 +72,11 @@ class CompareDock(QWidget):
         self.setObjectName("compare")
         self.scores: list[ClassScore] = []
         self._viewer = viewer
-        self._shown_as: Labels | None = None
-        self._asked = ""
+        self._asked: _Asked | None = None
+        self._compared: _Asked | None = None
         self._build()
-        self.prediction_box.activated.connect(lambda _: self.reference_box.suggest(self._reference))
+        self.prediction_box.activated.connect(lambda _: self._suggest())
+        self.reference_box.activated.connect(lambda _: self._suggest())
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self._follow_layers)
@@ -71,29 +89,37 @@ class CompareDock(QWidget):
     def choose(self, prediction: Labels, reference: Labels | None = None) -> None:
         """Select what to compare, as a user would; without a reference, one that fits."""
         self.prediction_box.choose(prediction)
-        if reference is None:
-            self.reference_box.suggest(self._reference)
-        else:
+        if reference is not None:
             self.reference_box.choose(reference)
+        self._suggest()
 
     def compare(self) -> None:
         """Start the comparison; ``compared`` tells when it is done."""
         self._tell_error(None)
+        layers = list(self._viewer.layers)
         try:
-            prediction, reference = self._chosen_volumes()
+            predictions, reference = self._chosen()
+            volumes = [layer_to_volume(layer, layers) for layer in (*predictions, reference)]
         except MedContextError as error:
             self._tell_error(error)
             self.compared.emit()
             return
-        meaning = _Meaning.of(self.prediction_box.layer, self.reference_box.layer)
-        self._shown_as = (self.prediction_box if meaning.regions else self.reference_box).layer
-        self._asked = f"“{prediction.name}” against “{reference.name}”{meaning.text}"
+        meanings = [Meaning.of(layer, reference) for layer in predictions]
+        choice = self.scoring.choice()
+        names = " and ".join(f"“{layer.name}”" for layer in predictions)
+        self._asked = _Asked(
+            tuple(predictions),
+            reference,
+            predictions[0] if meanings[0].regions else reference,
+            f"{names} against “{reference.name}”{meanings[0].text}. {choice.definitions.text}",
+        )
         self.compare_button.setEnabled(False)
         self.compare_button.setText("Comparing…")
         create_worker(
-            _evaluate,
-            [prediction, reference],
-            meaning,
+            evaluated,
+            list(zip(volumes[:-1], meanings, strict=True)),
+            volumes[-1:],
+            choice,
             _connect={"returned": self._finish},
             _progress={"desc": "Comparing labels"},
         )
@@ -110,6 +136,20 @@ class CompareDock(QWidget):
         except MedContextError as error:
             self._tell_error(error)
 
+    def save_picture(self, path: Path) -> None:
+        """Write what the main canvas shows as PNG, with what is needed to read it."""
+        self._tell_error(None)
+        canvas = self._viewer.window._qt_viewer
+        legend, caption = self.errors.explained()
+        if not legend:
+            classes = {score.class_name: score.class_id for score in self.scores}
+            coloured = self._compared.coloured if self._compared else None
+            legend = [(name, class_swatch(coloured, k)) for name, k in classes.items() if coloured]
+        try:
+            save_figure(canvas_figure(canvas, legend, f"{caption}{self.caption.text()}"), path)
+        except MedContextError as error:
+            self._tell_error(error)
+
     def _build(self) -> None:
         self.prediction_box = LabelsBox(
             "compare_prediction", "Labels that a network (or another person) made."
@@ -117,6 +157,12 @@ class CompareDock(QWidget):
         self.reference_box = LabelsBox(
             "compare_reference", "Labels that are taken as the truth; on the same scan."
         )
+        self.others = LabelsTicks(
+            "compare_others",
+            "Other predictions of the same scan, to score beside the first; the table then says by "
+            "how much the first is better.",
+        )
+        self.scoring = ScoringChoice()
         self.compare_button = button(
             "compare_button",
             "Compare",
@@ -124,16 +170,28 @@ class CompareDock(QWidget):
             self.compare,
         )
         self.table = ScoreTable()
+        self.table.row_chosen.connect(self._show_errors)
         self.summary = label("compare_summary", _HINT)
         self.caption = label("compare_caption")
         self.error = label("compare_error")
         self.error.setStyleSheet("color: #e0533d;")
         self.error.hide()
+        self.errors = ErrorView(self._viewer)
+        self.errors.failed.connect(self._tell_error)
+        self.all_button = button(
+            "compare_all", "All errors", "Show where any class is wrong.", self._show_all_errors
+        )
         self.copy_button = button(
             "compare_copy", "Copy", "Copy the table, to paste it into a spreadsheet.", self.copy
         )
         self.save_button = button(
             "compare_save", "Save CSV…", "Save the table as a CSV file.", self._ask_and_save
+        )
+        self.picture_button = button(
+            "compare_picture",
+            "Save picture…",
+            "Save what the main window shows as a PNG, with legend, scale bar and slice.",
+            self._ask_and_save_picture,
         )
         self._offer_table(False)
         self._lay_out()
@@ -143,28 +201,64 @@ class CompareDock(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.addRow("Prediction", self.prediction_box)
         form.addRow("Reference", self.reference_box)
-        layout = QVBoxLayout(self)
+        scores = QWidget()
+        layout = QVBoxLayout(scores)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.others)
+        layout.addWidget(self.scoring)
         layout.addWidget(self.compare_button)
         layout.addWidget(self.error)
         layout.addWidget(self.table, stretch=1)
         layout.addWidget(self.summary)
         layout.addWidget(self.caption)
-        layout.addLayout(row(self.copy_button, self.save_button, None))
+        buttons = self.copy_button, self.save_button, self.picture_button, self.all_button
+        layout.addLayout(row(*buttons, None))
+        # A laptop's screen is not high enough for both halves at once.
+        lower = QScrollArea()
+        lower.setWidgetResizable(True)
+        lower.setFrameShape(QScrollArea.Shape.NoFrame)
+        lower.setWidget(self.errors)
+        halves = QSplitter(Qt.Orientation.Vertical)
+        halves.addWidget(scores)
+        halves.addWidget(lower)
+        halves.setStretchFactor(0, 3)
+        halves.setStretchFactor(1, 2)
+        QVBoxLayout(self).addWidget(halves)
 
     def _follow_layers(self) -> None:
         if not isalive(self):
             return
-        layers = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        layers = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels) and not is_aid(layer)
+        ]
         for box in (self.prediction_box, self.reference_box):
             box.show_layers(layers)
         self.prediction_box.suggest(newest_prediction)
-        self.reference_box.suggest(self._reference)
+        self._suggest()
+        gone = self._compared is not None and not self._compared.all_in(layers)
+        if gone:
+            self._compared = None
+            self.errors.forget()
+            self.all_button.setEnabled(False)
 
-    def _reference(self, layers: list[Labels]) -> Labels | None:
-        return fitting_reference(self.prediction_box.layer, layers)
+    def _suggest(self) -> None:
+        """Suggest a reference for the prediction, and offer what else lies on it."""
+        self.reference_box.suggest(
+            lambda layers: fitting_reference(self.prediction_box.layer, layers)
+        )
+        chosen = self.prediction_box.layer, self.reference_box.layer
+        self.others.show_layers(
+            [
+                layer
+                for layer in self.prediction_box.layers
+                if layer not in chosen and chosen[1] is not None and overlies(layer, chosen[1])
+            ]
+        )
 
-    def _chosen_volumes(self) -> tuple[Volume, Volume]:
+    def _chosen(self) -> tuple[list[Labels], Labels]:
         prediction, reference = self.prediction_box.layer, self.reference_box.layer
         if prediction is None or reference is None:
             which = "prediction" if prediction is None else "reference"
@@ -176,37 +270,55 @@ class CompareDock(QWidget):
                 f"“{prediction.name}” is chosen as prediction and as reference. "
                 "Choose two different label layers."
             )
-        layers = list(self._viewer.layers)
-        return layer_to_volume(prediction, layers), layer_to_volume(reference, layers)
+        return [prediction, *self.others.ticked()], reference
 
-    def _finish(self, outcome: _Outcome) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         if not isalive(self):
             return
-        layer, self._shown_as = self._shown_as, None
+        asked, self._asked = self._asked, None
         self.compare_button.setText("Compare")
         self.compare_button.setEnabled(True)
-        if outcome.error is None:
-            self._show(outcome.scores, layer)
-        else:
+        if outcome.error is not None:
             self._tell_error(outcome.error)
+        elif asked is not None:
+            self._show(outcome.scores, asked)
         self.compared.emit()
 
-    def _show(self, scores: list[ClassScore], layer: Labels) -> None:
+    def _show(self, scores: list[ClassScore], asked: _Asked) -> None:
         self.scores = scores
-        self.table.show_scores(scores, layer)
-        self.summary.setText(f"<b>{summarise(scores).text}</b>")
-        self.caption.setText(self._asked)
+        self._compared = asked
+        self.errors.forget()
+        self.table.show_scores(scores, asked.coloured)
+        self.summary.setText(summary_text(scores))
+        self.caption.setText(asked.text)
         self._offer_table(bool(scores))
+        self._follow_layers()
+
+    def _show_errors(self, score: ClassScore) -> None:
+        """Show where one class of one prediction is wrong."""
+        if self._compared is not None and (layer := self._compared.named(score.case)) is not None:
+            self.errors.look_at(layer, self._compared.reference, score.class_id, score.class_name)
+
+    def _show_all_errors(self) -> None:
+        if self._compared is not None:
+            self.errors.look_at(self._compared.predictions[0], self._compared.reference)
 
     def _offer_table(self, on: bool) -> None:
-        self.copy_button.setEnabled(on)
-        self.save_button.setEnabled(on)
+        for control in (self.copy_button, self.save_button, self.all_button):
+            control.setEnabled(on)
 
     def _ask_and_save(self) -> None:
         name = f"{self.scores[0].case} scores.csv"
         path, _ = QFileDialog.getSaveFileName(self, "Save the scores", name, "CSV (*.csv)")
         if path:
             self.save(Path(path) if Path(path).suffix else Path(f"{path}.csv"))
+
+    def _ask_and_save_picture(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save the picture", "comparison.png", "PNG (*.png)"
+        )
+        if path:
+            self.save_picture(Path(path).with_suffix(".png"))
 
     def _tell_error(self, error: MedContextError | None) -> None:
         self.error.setText(str(error) if error else "")
@@ -216,53 +328,16 @@ class CompareDock(QWidget):
 
 
 @dataclass(frozen=True)
-class _Meaning:
-    """What the ids stand for, as the run that predicted noted it."""
+class _Asked:
+    """The layers of a comparison, the one whose colours its classes have, and what it is."""
 
-    regions: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    unknown_id: int | None = None
+    predictions: tuple[Labels, ...]
+    reference: Labels
+    coloured: Labels
+    text: str
 
-    @classmethod
-    def of(cls, prediction: Labels, reference: Labels) -> _Meaning:
-        noted, other = scan_metadata(prediction) or {}, scan_metadata(reference) or {}
-        # Two predictions of regions hold the same numbers, which exclude each other.
-        regions = {} if other.get("regions") else noted.get("regions", {})
-        return cls(regions, noted.get("unknown_id"))
+    def all_in(self, layers: list[Labels]) -> bool:
+        return all(layer in layers for layer in (*self.predictions, self.reference))
 
-    @property
-    def text(self) -> str:
-        made_of = [f"{name} = {', '.join(map(str, ids))}" for name, ids in self.regions.items()]
-        said = f"; regions by class ids: {'; '.join(made_of)}" if made_of else ""
-        return said + ("" if self.unknown_id is None else f"; id {self.unknown_id} is unknown")
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What a worker hands back; a bare exception as its result would be raised there."""
-
-    scores: list[ClassScore] = field(default_factory=list)
-    error: MedContextError | None = None
-
-
-def _evaluate(volumes: list[Volume], meaning: _Meaning) -> _Outcome:
-    """Score in a worker, which must hand back its errors and forget its arrays.
-
-    napari keeps workers, and so their arguments, until its window closes; an exception
-    that leaves one is lost or trips napari itself.
-    """
-    reference, prediction = volumes.pop(), volumes.pop()
-    try:
-        scores = evaluate_volumes(
-            prediction,
-            reference,
-            case=prediction.name,
-            regions=meaning.regions,
-            ignore_label=meaning.unknown_id,
-        )
-        return _Outcome(scores)
-    except MedContextError as error:
-        return _Outcome(error=error)
-    except Exception as error:
-        logging.getLogger(__name__).exception("comparing labels failed")
-        message = f"The comparison failed ({error}). The terminal has the details."
-        return _Outcome(error=MedContextError(message))
+    def named(self, name: str) -> Labels | None:
+        return next((layer for layer in self.predictions if layer.name == name), None)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QSizePolicy
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy
 
-from napari_medcontext.widgets.parts import ChoiceBox
+from napari_medcontext.widgets.fold import Fold
+from napari_medcontext.widgets.parts import TICKS, ChoiceBox
 
 
 class LabelsBox(ChoiceBox):
@@ -29,6 +31,11 @@ class LabelsBox(ChoiceBox):
         self._settled = False
         self.show_layers([])
         self.activated.connect(self._settle)
+
+    @property
+    def layers(self) -> list[Labels]:
+        """The layers that are offered."""
+        return self._layers
 
     @property
     def layer(self) -> Labels | None:
@@ -70,6 +77,45 @@ class LabelsBox(ChoiceBox):
         self._settled = True
 
 
+class LabelsTicks(Fold):
+    """Labels layers to tick, any number of them, folded to the line that names those ticked."""
+
+    def __init__(self, name: str, tip: str) -> None:
+        super().__init__(f"{name}_fold")
+        self._list = QListWidget()
+        self._list.setObjectName(name)
+        self._list.setToolTip(tip)
+        self._list.setMaximumHeight(90)
+        self._list.setStyleSheet(TICKS)
+        self._list.itemChanged.connect(lambda _: self._summarise())
+        self.setContent(self._list)
+        self._summarise()
+
+    def show_layers(self, layers: list[Labels]) -> None:
+        """Offer these layers; those that were ticked and are still among them stay so."""
+        ticked = {id(layer) for layer in self.ticked()}
+        self._list.clear()
+        for layer in layers:
+            item = QListWidgetItem(layer.name)
+            item.setData(Qt.ItemDataRole.UserRole, layer)
+            on = id(layer) in ticked
+            item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+            self._list.addItem(item)
+        self._summarise()
+
+    def ticked(self) -> list[Labels]:
+        """Return the layers that are ticked."""
+        return [
+            item.data(Qt.ItemDataRole.UserRole)
+            for item in map(self._list.item, range(self._list.count()))
+            if item.checkState() == Qt.CheckState.Checked
+        ]
+
+    def _summarise(self) -> None:
+        names = ", ".join(layer.name for layer in self.ticked())
+        self.setText(f"Other predictions: {names or 'none'}")
+
+
 def newest_prediction(layers: list[Labels]) -> Labels | None:
     """Return the newest prediction or, without one, the upper of several label layers."""
     predictions = [layer for layer in layers if _is_prediction(layer)]
@@ -82,9 +128,7 @@ def fitting_reference(prediction: Labels | None, layers: list[Labels]) -> Labels
     """Return labels that lie where the prediction does, drawn ones before predicted ones."""
     if prediction is None:
         return None
-    fitting = [
-        layer for layer in layers if layer is not prediction and _overlies(layer, prediction)
-    ]
+    fitting = [layer for layer in layers if layer is not prediction and overlies(layer, prediction)]
     return min(fitting, key=_is_prediction, default=None)
 
 
@@ -92,7 +136,8 @@ def _is_prediction(layer: Labels) -> bool:
     return "prediction_of" in layer.metadata.get("medcontext", {})
 
 
-def _overlies(first: Labels, second: Labels) -> bool:
+def overlies(first: Labels, second: Labels) -> bool:
+    """Say whether two layers are of one size and lie in one place."""
     return first.data.shape == second.data.shape and np.allclose(
         first.extent.world, second.extent.world, atol=0.05 * float(np.min(np.abs(second.scale)))
     )

@@ -21,6 +21,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+TICKS = """
+QListWidget::indicator {
+    width: 14px; height: 14px; border: 1px solid #8f979e; border-radius: 2px;
+}
+QListWidget::indicator:checked {
+    background: #1f74c4; border-color: #1f74c4; image: url("theme_dark:/check.svg");
+}
+"""
+"""The theme's own boxes cannot be told from their dark ground while they are unticked."""
+
 
 class _Unscrolled:
     """Scrolling the dock must not change a value that passes under the pointer."""

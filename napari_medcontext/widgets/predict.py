@@ -24,19 +24,17 @@ from napari_medcontext.core.run import RunFolder
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.pairing import scan_layers
 from napari_medcontext.snapshots import Scan
-from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row, tick_box
+from napari_medcontext.widgets.parts import (
+    TICKS,
+    button,
+    choices,
+    folder_chooser,
+    label,
+    row,
+    tick_box,
+)
 from napari_medcontext.widgets.prediction import Prediction
 from napari_medcontext.widgets.session import real_viewer, session_of
-
-TICKS = """
-QListWidget::indicator {
-    width: 14px; height: 14px; border: 1px solid #8f979e; border-radius: 2px;
-}
-QListWidget::indicator:checked {
-    background: #1f74c4; border-color: #1f74c4; image: url("theme_dark:/check.svg");
-}
-"""
-"""The theme's own boxes cannot be told from their dark ground while they are unticked."""
 
 
 class PredictDock(QWidget):

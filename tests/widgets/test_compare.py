@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 from dock_helpers import docked
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QTableWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QLabel,
+    QListWidget,
+    QPushButton,
+    QTableWidget,
+)
 
 from napari_medcontext.widgets.compare import CompareDock
+from napari_medcontext.widgets.fold import Fold
 
 ABDOMENS = Path(__file__).parents[3] / "shared" / "data" / "abdomen_labels"
+CASE, GAIN, DSC, HD95, NSD, DIFFERENCE, STATUS = 1, 2, 3, 4, 6, 9, 10
 NAMES = {1: "liver", 2: "spleen", 3: "pancreas", 4: "aorta"}
 SCALE = (5.0, 2.0, 1.0)
 
@@ -56,6 +65,11 @@ def press_compare(dock, qtbot) -> None:
         qtbot.mouseClick(dock.compare_button, Qt.MouseButton.LeftButton)
 
 
+def press_row(dock, qtbot, index: int) -> None:
+    with qtbot.waitSignal(dock.errors.shown, timeout=60_000):
+        dock.table.selectRow(index)
+
+
 def column(dock, index: int) -> list[str]:
     return [dock.table.item(row, index).text() for row in range(dock.table.rowCount())]
 
@@ -77,11 +91,17 @@ def test_reference_is_one_that_lies_on_the_same_grid(viewer, dock, reference):
 def test_compare_fills_the_table_and_says_the_mean(dock, qtbot):
     press_compare(dock, qtbot)
     assert column(dock, 0) == ["liver", "spleen", "pancreas", "aorta"]
-    assert column(dock, 1) == ["0.857", "0.000", "0.000", "–"]
-    assert column(dock, 2) == ["1.00", "–", "–", "–"]
-    assert column(dock, 5) == ["found", "missed", "invented", "in neither"]
-    assert "DSC 0.286 · HD95 1.0 mm over 1 of 3, 1 missed, 1 invented" in dock.summary.text()
-    assert dock.caption.text() == "“organs, predicted” against “organs”"
+    assert column(dock, DSC) == ["0.857", "0.000", "0.000", "–"]
+    assert column(dock, HD95) == ["1.00", "–", "–", "–"]
+    assert column(dock, NSD) == ["1.000", "0.000", "0.000", "–"]
+    assert column(dock, DIFFERENCE) == ["-0.2", "-0.0", "+0.0", "+0.0"]
+    assert column(dock, STATUS) == ["found", "missed", "invented", "in neither"]
+    assert "DSC 0.286 · NSD 0.333 over 3 · HD95 1.0 mm" in dock.summary.text()
+    assert "over 1 of 3, 1 missed, 1 invented" in dock.summary.text()
+    assert dock.caption.text().startswith("“organs, predicted” against “organs”. HD95: the larger")
+    assert "within 2 mm" in dock.caption.text()
+    assert dock.table.isColumnHidden(CASE)
+    assert dock.table.isColumnHidden(GAIN)
     assert dock.compare_button.isEnabled()
     assert dock.error.isHidden()
 
@@ -109,10 +129,10 @@ def test_two_predictions_of_regions_are_compared_by_their_numbers(
 
 def test_columns_sort_by_value_with_what_is_not_measurable_last(dock, qtbot):
     press_compare(dock, qtbot)
-    dock.table.sortItems(1, Qt.SortOrder.AscendingOrder)
-    assert column(dock, 1) == ["0.000", "0.000", "0.857", "–"]
+    dock.table.sortItems(DSC, Qt.SortOrder.AscendingOrder)
+    assert column(dock, DSC) == ["0.000", "0.000", "0.857", "–"]
     press_compare(dock, qtbot)
-    assert column(dock, 1) == ["0.000", "0.000", "0.857", "–"]
+    assert column(dock, DSC) == ["0.000", "0.000", "0.857", "–"]
 
 
 def test_button_waits_while_it_compares(dock, qtbot):
@@ -171,7 +191,7 @@ def test_unexpected_failure_is_told_and_the_button_comes_back(dock, qtbot, error
     def fail(*_, **__):
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("napari_medcontext.widgets.compare.evaluate_volumes", fail)
+    monkeypatch.setattr("napari_medcontext.widgets.comparison.evaluate_volumes", fail)
     press_compare(dock, qtbot)
     assert "out of luck" in dock.error.text()
     assert dock.compare_button.isEnabled()
@@ -215,14 +235,61 @@ def test_comparison_does_not_hold_the_voxels_of_removed_layers(viewer, dock, qtb
     assert voxels() is None
 
 
+def test_definitions_and_classes_are_those_that_are_chosen(dock, qtbot):
+    dock.scoring.hd95.setCurrentText("pooled")
+    dock.scoring.tolerance.setValue(0.5)
+    dock.scoring.classes.setText("spleen, 1")
+    press_compare(dock, qtbot)
+    assert column(dock, 0) == ["liver", "spleen"]
+    assert {score.hd95_definition for score in dock.scores} == {"pooled"}
+    assert dock.scores[0].nsd < 1
+    assert "both directions' distances together" in dock.caption.text()
+    assert "within 0.5 mm" in dock.caption.text()
+    assert "pooled" in dock.scoring.fold.text()
+
+
+def test_class_that_nobody_has_is_refused_by_name(dock, qtbot, errors):
+    dock.scoring.classes.setText("heart")
+    press_compare(dock, qtbot)
+    assert "no class “heart”" in dock.error.text()
+    assert "liver" in dock.error.text()
+
+
+def test_other_predictions_are_scored_beside_the_first(viewer, dock, qtbot, prediction, reference):
+    worse = prediction.data.copy()
+    worse[1:5, 1:5, 2] = 0
+    other = add_labels(viewer, worse, "baseline", prediction_of="scan")
+    dock.choose(prediction, reference)
+    ticks = dock.findChild(QListWidget, "compare_others")
+    assert [ticks.item(row).text() for row in range(ticks.count())] == ["baseline"]
+    ticks.item(0).setCheckState(Qt.CheckState.Checked)
+    press_compare(dock, qtbot)
+    assert column(dock, CASE) == ["organs, predicted"] * 4 + ["baseline"] * 4
+    assert column(dock, GAIN)[:5] == ["–"] * 4 + ["+0.190"]
+    assert "the first is better by +0.063" in dock.summary.text()
+    press_row(dock, qtbot, 4)
+    assert "baseline" in dock.errors.title.text()
+    viewer.layers.remove(other)
+    assert dock.errors.title.text().startswith("Press a row")
+
+
 def test_every_control_has_a_name_and_says_what_it_does(dock):
-    controls = [*dock.findChildren(QComboBox), *dock.findChildren(QPushButton)]
+    found = [*dock.findChildren(QComboBox), *dock.findChildren(QPushButton)]
+    # A fold's own button has its fold's name and tip.
+    controls = [control for control in found if not isinstance(control.parent(), Fold)]
     assert {control.objectName() for control in controls} == {
         "compare_prediction",
         "compare_reference",
         "compare_button",
         "compare_copy",
         "compare_save",
+        "compare_picture",
+        "compare_all",
+        "compare_hd95",
+        "compare_nsd",
+        "errors_style",
+        "errors_worst",
+        "errors_next",
     }
     for control in controls:
         assert control.toolTip()
@@ -257,7 +324,7 @@ def test_thirteen_organs_of_a_real_abdomen_are_compared(make_napari_viewer, qtbo
     dock = docked(viewer, CompareDock)
     press_compare(dock, qtbot)
     assert len(dock.scores) == 13
-    assert dock.table.item(1, 2).text() == "6.00"
+    assert dock.table.item(1, HD95).text() == "6.00"
     picture = tmp_path / "compare.png"
     assert dock.grab().save(str(picture))
     assert picture.stat().st_size > 5_000

@@ -77,7 +77,8 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any
 
 def _row(values: dict[str, str]) -> ScoreRow:
     score: dict[str, Any] = {
-        name: _number(values[name]) if kind == "float" else values[name]
+        # A study that an older version began has fewer columns.
+        name: _number(values.get(name, "")) if kind == "float" else values.get(name, "")
         for name, kind in _SCORE_FIELDS.items()
     }
     return ScoreRow(

@@ -1,0 +1,339 @@
+"""Where a prediction is wrong: its errors as a layer, as boxes, slice by slice and one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import ref
+
+import numpy as np
+from napari.layers import Labels, Shapes
+from napari.qt.threading import create_worker
+from qtpy.compat import isalive
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QColor, QKeySequence
+from qtpy.QtWidgets import QListWidget, QVBoxLayout, QWidget
+
+from napari_medcontext.aid_layers import find_aid, remove_aid, show_aid
+from napari_medcontext.colours import ERROR_COLOURS
+from napari_medcontext.core.error_map import INVENTED, MISSED, OTHER_CLASS, RIGHT, ErrorRegion
+from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.core.volume import Volume
+from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
+from napari_medcontext.layer_volumes import layer_to_volume
+from napari_medcontext.widgets.comparison import (
+    DISPLAYED_AXIS,
+    ErrorsFound,
+    Meaning,
+    errors_between,
+)
+from napari_medcontext.widgets.parts import button, choices, label, row, tick_box
+from napari_medcontext.widgets.slice_curve import SliceCurve
+from napari_medcontext.widgets.slice_jump import look_at_voxel, shown_slice
+
+KIND_NAMES = {
+    RIGHT: "right",
+    INVENTED: "invented (false positive)",
+    MISSED: "missed (false negative)",
+    OTHER_CLASS: "another class",
+}
+ERRORS, BOXES = "errors", "error boxes"
+"""The kinds of layers that are made here."""
+BOXED = 5
+"""How many of the largest errors get a box."""
+CONTOUR_WIDTH = 1
+EDGE_WIDTH_MM = 0.8
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is looked at: two layers, held weakly, and a class, or with 0 all of them."""
+
+    prediction: Any
+    reference: Any
+    class_id: int
+    class_name: str
+
+    def layers(self) -> tuple[Labels, Labels] | None:
+        """Return both layers while they are there."""
+        prediction, reference = self.prediction(), self.reference()
+        return None if prediction is None or reference is None else (prediction, reference)
+
+
+class ErrorView(QWidget):
+    """Show the errors of one prediction, of one class or of all.
+
+    Parameters
+    ----------
+    viewer
+        The viewer with the layers.
+    """
+
+    shown = Signal()
+    """What was asked for last is shown."""
+
+    failed = Signal(object)
+    """A ``MedContextError`` that kept it from being shown."""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._looked: Looked | None = None
+        self._found: ErrorsFound | None = None
+        self._next = 0
+        self._build()
+        viewer.dims.events.point.connect(self._mark_slice)
+
+    def look_at(
+        self, prediction: Labels, reference: Labels, class_id: int = 0, class_name: str = ""
+    ) -> None:
+        """Show a class of these two, or all classes; ``shown`` tells when it is done."""
+        self._looked = Looked(ref(prediction), ref(reference), class_id, class_name)
+        self._find()
+
+    def forget(self) -> None:
+        """Take all away: what was looked at is no longer what is compared."""
+        self._looked = self._found = None
+        self._renew()
+
+    def _build(self) -> None:
+        self.title = label("errors_title", "Press a row of the table to see where its errors are.")
+        self.errors_box = tick_box(
+            "errors_show", "Show errors", "Show right, missed and invented voxels as a layer."
+        )
+        self.errors_box.setChecked(True)
+        self.style = choices(
+            "errors_style",
+            "Fill what is right and wrong, or draw its outline alone.",
+            [("filled", 0), ("outline", CONTOUR_WIDTH)],
+        )
+        self.boxes_box = tick_box(
+            "errors_boxes", "Boxes", f"Draw a box with its volume round the {BOXED} largest errors."
+        )
+        self.worst_button = _shortcut_button(
+            "errors_worst",
+            "Worst slice",
+            "Go to the slice with most errors.",
+            "Alt+W",
+            self.go_worst,
+        )
+        self.next_button = _shortcut_button(
+            "errors_next", "Next error", "Go to the next largest error.", "Alt+N", self.go_next
+        )
+        self.legend = label("errors_legend")
+        self.largest = QListWidget()
+        self.largest.setObjectName("errors_largest")
+        self.largest.setToolTip("The largest errors. Press one to go there.")
+        self.largest.setMaximumHeight(110)
+        self.curve = SliceCurve(
+            "errors_curve", "DSC", "The Dice of each slice along the slider's axis."
+        )
+        self.errors_box.toggled.connect(lambda _: self._renew())
+        self.boxes_box.toggled.connect(lambda _: self._renew())
+        self.style.currentIndexChanged.connect(lambda _: self._restyle())
+        self.largest.currentRowChanged.connect(self._go_to_error)
+        self.curve.slice_asked.connect(self._go_to_slice)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.title)
+        layout.addLayout(row(self.errors_box, self.style, self.boxes_box, None))
+        layout.addWidget(self.legend)
+        layout.addWidget(self.curve)
+        layout.addLayout(row(self.worst_button, self.next_button, None))
+        layout.addWidget(self.largest)
+        self._renew()
+
+    def go_worst(self) -> None:
+        """Go to the slice with most errors."""
+        if self._found is not None:
+            self._go_to_slice(self._found.worst)
+
+    def go_next(self) -> None:
+        """Go to the largest error, then to the next largest."""
+        if self.largest.count():
+            self.largest.setCurrentRow((self.largest.currentRow() + 1) % self.largest.count())
+
+    def explained(self) -> tuple[list[tuple[str, QColor]], str]:
+        """Return the legend of the errors that are seen, and what and which slice they are of."""
+        layer, pair = (
+            find_aid(self._viewer, ERRORS),
+            self._pair(),
+        )
+        if self._found is None or self._looked is None or pair is None or layer is None:
+            return [], ""
+        index = shown_slice(self._viewer, pair[1], DISPLAYED_AXIS)
+        what = self._looked.class_name or "all classes"
+        caption = f"{what}, slice {index} of {len(self._found.by_slice)}. "
+        if not layer.visible:
+            return [], caption
+        kinds = _kinds(self._found)
+        return [(KIND_NAMES[kind], QColor(ERROR_COLOURS[kind])) for kind in kinds], caption
+
+    def _pair(self) -> tuple[Labels, Labels] | None:
+        return None if self._looked is None else self._looked.layers()
+
+    def _find(self) -> None:
+        looked, pair = self._looked, self._pair()
+        if looked is None or pair is None:
+            return
+        layers = list(self._viewer.layers)
+        try:
+            volumes = [layer_to_volume(layer, layers) for layer in pair]
+        except MedContextError as error:
+            self.failed.emit(error)
+            return
+        create_worker(
+            _found,
+            volumes,
+            Meaning.of(*pair),
+            looked.class_id,
+            _connect={"returned": lambda found: self._receive(looked, found)},
+        )
+
+    def _receive(self, looked: Looked, found: ErrorsFound | MedContextError) -> None:
+        if not isalive(self) or looked is not self._looked:
+            return
+        if isinstance(found, MedContextError):
+            self.failed.emit(found)
+            return
+        self._found = found
+        self._renew()
+        self.go_worst()
+        self.shown.emit()
+
+    def _renew(self) -> None:
+        found, pair = self._found, self._pair()
+        there = found is not None and pair is not None
+        for control in (self.worst_button, self.next_button, self.style):
+            control.setEnabled(there)
+        self._fill_list(found.largest if found is not None and there else ())
+        self.curve.show_values(found.by_slice if found is not None and there else ())
+        self.legend.setText(_legend_text(found) if found is not None and there else "")
+        if found is None or pair is None or self._looked is None:
+            self.title.setText("Press a row of the table to see where its errors are.")
+            remove_aid(self._viewer, ERRORS)
+            remove_aid(self._viewer, BOXES)
+            return
+        what = self._looked.class_name or "all classes"
+        self.title.setText(f"Errors of “{pair[0].name}”: {what}")
+        self._show_layers(found, *pair)
+
+    def _show_layers(self, found: ErrorsFound, prediction: Labels, reference: Labels) -> None:
+        if reference not in self._viewer.layers:
+            return
+        if self.errors_box.isChecked():
+            layer = show_aid(
+                self._viewer,
+                Labels,
+                ERRORS,
+                reference,
+                found.errors,
+                f"errors: {prediction.name}",
+                colormap={None: "transparent", 0: "transparent", **ERROR_COLOURS},
+                features={INDEX_COLUMN: list(KIND_NAMES), CLASS_COLUMN: list(KIND_NAMES.values())},
+            )
+            layer.contour = self.style.currentData()
+        else:
+            remove_aid(self._viewer, ERRORS)
+        boxes = found.largest[:BOXED] if self.boxes_box.isChecked() else ()
+        if boxes:
+            attributes = _box_attributes(boxes)
+            shapes = attributes.pop("data")
+            name = f"error boxes: {prediction.name}"
+            show_aid(self._viewer, Shapes, BOXES, reference, shapes, name, **attributes)
+        else:
+            remove_aid(self._viewer, BOXES)
+
+    def _restyle(self) -> None:
+        layer = find_aid(self._viewer, ERRORS)
+        if isinstance(layer, Labels):
+            layer.contour = self.style.currentData()
+
+    def _fill_list(self, largest: Sequence[ErrorRegion]) -> None:
+        self.largest.blockSignals(True)
+        self.largest.clear()
+        self.largest.addItems([_error_text(region) for region in largest])
+        self.largest.setCurrentRow(-1)
+        self.largest.blockSignals(False)
+
+    def _go_to_error(self, index: int) -> None:
+        if self._found is not None and 0 <= index < len(self._found.largest):
+            box = self._found.largest[index].box
+            self._go_to(tuple((side.start + side.stop - 1) // 2 for side in box))
+
+    def _go_to_slice(self, index: int) -> None:
+        if self._found is None:
+            return
+        wrong = np.argwhere(self._found.errors[index] > RIGHT)
+        middle = np.array(self._found.errors.shape[1:]) // 2
+        self._go_to((index, *(np.median(wrong, axis=0) if len(wrong) else middle)))
+
+    def _go_to(self, voxel: tuple[float, ...]) -> None:
+        pair = self._pair()
+        if pair is not None:
+            look_at_voxel(self._viewer, pair[1], voxel)
+
+    def _mark_slice(self, event: Any = None) -> None:
+        pair = self._pair() if isalive(self) else None
+        if pair is not None:
+            self.curve.show_slice(shown_slice(self._viewer, pair[1], DISPLAYED_AXIS))
+
+
+def _found(volumes: list[Volume], meaning: Meaning, class_id: int) -> Any:
+    """Look for errors in a worker, which must hand back its own and forget its arrays."""
+    reference, prediction = volumes.pop(), volumes.pop()
+    try:
+        return errors_between(prediction, reference, meaning, class_id)
+    except MedContextError as error:
+        return error
+
+
+def _shortcut_button(name: str, text: str, tip: str, keys: str, action: Any) -> QWidget:
+    made = button(name, text, f"{tip} ({keys})", action)
+    made.setShortcut(QKeySequence(keys))
+    return made
+
+
+def _legend_text(found: ErrorsFound) -> str:
+    return "&nbsp;&nbsp; ".join(
+        f"<span style='color:{ERROR_COLOURS[kind]}'>■</span> {KIND_NAMES[kind]}"
+        for kind in _kinds(found)
+    )
+
+
+def _kinds(found: ErrorsFound) -> list[int]:
+    return [kind for kind in KIND_NAMES if kind != OTHER_CLASS or found.class_id == 0]
+
+
+def _error_text(region: ErrorRegion) -> str:
+    first, last = region.box[DISPLAYED_AXIS].start, region.box[DISPLAYED_AXIS].stop - 1
+    where = f"slice {first}" if first == last else f"slices {first} to {last}"
+    return f"{_volume_text(region)} {KIND_NAMES[region.kind]}, {where}"
+
+
+def _volume_text(region: ErrorRegion) -> str:
+    return f"{region.volume_ml:.2f} ml" if region.volume_ml < 10 else f"{region.volume_ml:.0f} ml"
+
+
+def _box_attributes(regions: Sequence[ErrorRegion]) -> dict[str, Any]:
+    """Return a rectangle for each slice of each region, for napari draws no boxes in 2D."""
+    shapes, colours, texts = [], [], []
+    for region in regions:
+        slices, rows, columns = region.box
+        top, bottom = rows.start - 0.5, rows.stop - 0.5
+        left, right = columns.start - 0.5, columns.stop - 0.5
+        for index in range(slices.start, slices.stop):
+            corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
+            shapes.append(np.array([(index, *corner) for corner in corners]))
+            colours.append(ERROR_COLOURS[region.kind])
+            texts.append(_volume_text(region))
+    return {
+        "data": shapes,
+        "shape_type": "rectangle",
+        "edge_color": colours,
+        "face_color": "transparent",
+        "edge_width": EDGE_WIDTH_MM,
+        "features": {"volume": texts},
+        "text": {"string": "{volume}", "color": "white", "size": 9, "anchor": "upper_left"},
+    }
