@@ -1,0 +1,109 @@
+"""How long a large comparison makes its user wait: classes, slices and outlines, in a window.
+
+Opens two label maps in napari with the Compare dock, compares them, then chooses each class in
+turn, moves through slices, and switches between filled and outlined errors. Times run from the
+press to the first drawn picture after it. With no screen:
+
+    xvfb-run -a -s "-screen 0 1920x1200x24" python benchmarks/compare_window.py PREDICTION REFERENCE
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+from qtpy.QtWidgets import QApplication
+
+from napari_medcontext.widgets.compare import CompareDock
+
+PLUGIN = "napari-medcontext"
+TARGET_MS = 100.0
+SLICES = 40
+
+
+def waited(happened: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Let the window live until something happened."""
+    until = time.perf_counter() + seconds
+    while not happened():
+        if time.perf_counter() > until:
+            raise TimeoutError
+        QApplication.processEvents()
+
+
+class Stopwatch:
+    """Times from a press to the picture that shows what came of it."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._canvas = viewer.window._qt_viewer.canvas._scene_canvas
+        self._drawn = 0
+        self._canvas.events.draw.connect(self._note, position="last")
+
+    def milliseconds(
+        self, act: Callable[[], None], done: Callable[[], bool] | None = None
+    ) -> float:
+        """Return how long it takes from the act until it is done and drawn."""
+        started = time.perf_counter()
+        act()
+        if done is not None:
+            waited(done)
+        before = self._drawn
+        self._canvas.update()
+        waited(lambda: self._drawn > before)
+        return (time.perf_counter() - started) * 1000
+
+    def _note(self, event: object) -> None:
+        self._drawn += 1
+
+
+def main() -> None:
+    """Print a table of medians and worst times."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("prediction", type=Path)
+    parser.add_argument("reference", type=Path)
+    options = parser.parse_args()
+    viewer = napari.Viewer(title=PLUGIN)
+    viewer.window.resize(1560, 1100)
+    layers = [
+        viewer.open(path, plugin=PLUGIN)[0] for path in (options.prediction, options.reference)
+    ]
+    dock = CompareDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Compare")
+    dock.choose(*layers)
+    watch = Stopwatch(viewer)
+    ended: list[bool] = []
+    dock.compared.connect(lambda: ended.append(True))
+    compared = watch.milliseconds(dock.compare, lambda: bool(ended))
+    shown: list[bool] = []
+    dock.errors.shown.connect(lambda: shown.append(True))
+
+    def choose(row: int) -> float:
+        shown.clear()
+        return watch.milliseconds(lambda: dock.table.selectRow(row), lambda: bool(shown))
+
+    choose(0)  # makes the layer
+    classes = [choose(row) for row in range(dock.table.rowCount())]
+    dock.table.selectRow(5)
+    count = layers[0].data.shape[0]
+    slices = [
+        watch.milliseconds(lambda index=index: dock.errors._go_to_slice(index))
+        for index in range(count // 4, count // 4 + SLICES)
+    ]
+    styles = [
+        watch.milliseconds(lambda style=style: dock.errors.style.setCurrentText(style))
+        for style in ("outline", "filled") * 5
+    ]
+    print(
+        f"{'':22s} {'n':>3s} {'median':>8s} {'max':>8s}  ms; target {TARGET_MS:.0f} at the median"
+    )
+    rows = {"comparing once": [compared], "another class": classes, "another slice": slices}
+    for name, times in (rows | {"filled or outlined": styles}).items():
+        print(f"{name:22s} {len(times):3d} {statistics.median(times):8.0f} {max(times):8.0f}")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
