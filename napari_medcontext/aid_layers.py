@@ -53,6 +53,8 @@ def show_aid(
     """
     place = placement(about)
     aid = find_aid(viewer, kind)
+    if aid is not None:
+        attributes.pop("opacity", None)
     # A Shapes layer is made anew: its colours and texts must fit its shapes at every moment.
     if isinstance(aid, layer_type) and not isinstance(aid, Shapes):
         aid.data = data

@@ -43,6 +43,8 @@ ERRORS, BOXES = "errors", "error boxes"
 BOXED = 5
 """How many of the largest errors get a box."""
 CONTOUR_WIDTH = 1
+OPACITY = 0.9
+"""Little of the labels below shines through: a legend's colours must be those on the scan."""
 EDGE_WIDTH_MM = 0.8
 
 
@@ -232,6 +234,7 @@ class ErrorView(QWidget):
                 f"errors: {prediction.name}",
                 colormap={None: "transparent", 0: "transparent", **ERROR_COLOURS},
                 features={INDEX_COLUMN: list(KIND_NAMES), CLASS_COLUMN: list(KIND_NAMES.values())},
+                opacity=OPACITY,
             )
             layer.contour = self.style.currentData()
         else:

@@ -88,7 +88,7 @@ class LabelsTicks(Fold):
         self._list.setMaximumHeight(90)
         self._list.setStyleSheet(TICKS)
         self._list.itemChanged.connect(lambda _: self._summarise())
-        self.setContent(self._list)
+        self.addWidget(self._list)
         self._summarise()
 
     def show_layers(self, layers: list[Labels]) -> None:

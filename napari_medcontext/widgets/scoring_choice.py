@@ -75,7 +75,7 @@ class ScoringChoice(QWidget):
         form.addRow("NSD within", self.tolerance)
         form.addRow("Classes", self.classes)
         self.fold = Fold("compare_scoring")
-        self.fold.setContent(content)
+        self.fold.addWidget(content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.fold)
