@@ -56,6 +56,8 @@ class ScanMetadata(TypedDict):
     """For a prediction: a checksum of its voxels as they were predicted."""
     preview_of: NotRequired[str]
     """For a layer that was kept from the preview: the name of the scan."""
+    inspection: NotRequired[str]
+    """For a layer of the Inspect dock: what it shows."""
 
 
 def scan_metadata(layer: Layer) -> ScanMetadata | None:
@@ -166,9 +168,15 @@ def source_of(layer: Layer, layers: Iterable[Layer] = ()) -> ScanMetadata | None
 
 
 def is_made(layer: Layer) -> bool:
-    """Say whether this plugin made a layer from a scan: a prediction, or part of a preview."""
+    """Say whether this plugin made a layer from a scan: to predict, preview or inspect it."""
     noted = scan_metadata(layer)
-    return noted is not None and not {"prediction_of", "preview_of"}.isdisjoint(noted)
+    made = {"prediction_of", "preview_of", "inspection"}
+    return noted is not None and not made.isdisjoint(noted)
+
+
+def is_inspection(layer: Layer) -> bool:
+    """Say whether a layer belongs to the Inspect dock, which renews it as it likes."""
+    return "inspection" in (scan_metadata(layer) or {})
 
 
 def layer_grid(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
