@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,14 +166,14 @@ def _read_scan(file: Path) -> _Scan:
 def _save(file: Path, arrays: Mapping[str, Array | None]) -> None:
     there = {name: array for name, array in arrays.items() if array is not None}
     with atomic_path(file) as temporary, temporary.open("wb") as opened:
-        np.savez_compressed(opened, **there)
+        np.savez_compressed(opened, **there)  # type: ignore[arg-type]
 
 
 def _load(file: Path) -> dict[str, Array]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RunError(
             f"{file} cannot be read: the run has given up this step, or its folder is gone. "
             "Choose the run again."

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.inspection import Ask
+from napari_medcontext.core.events import InspectionReady
 from napari_medcontext.widgets.inspection import Question
-from napari_medcontext.widgets.inspector import Inspector
+from napari_medcontext.widgets.inspector import Inspector, MakeAsk
 from napari_medcontext.widgets.parts import button, label, row, shortcut
 
 LOADING = "Loading the run and the scan; this takes some seconds, the first time only…"
 COMPUTING = "Computing…"
+
+
+class NotLoaded(MedContextError):
+    """What to ask can be said only once the run and the scan are loaded."""
 
 
 class AskBar(QWidget):
@@ -27,7 +29,8 @@ class AskBar(QWidget):
     text, tip, keys
         The button's words, its tooltip and its shortcut.
     make_ask
-        Returns what is asked; a ``MedContextError`` from it is shown.
+        Returns what is asked, from what is loaded, if anything is. ``NotLoaded`` from it loads
+        first; another ``MedContextError`` is shown.
     inspector
         Who is asked.
     """
@@ -43,7 +46,7 @@ class AskBar(QWidget):
         text: str,
         tip: str,
         keys: str,
-        make_ask: Callable[[], Ask],
+        make_ask: MakeAsk,
         inspector: Inspector,
     ) -> None:
         super().__init__()
@@ -74,7 +77,7 @@ class AskBar(QWidget):
     def ask(self) -> None:
         """Ask, in place of what was asked before."""
         try:
-            question = self._inspector.ask(self._make_ask())
+            question = self._asked()
         except MedContextError as error:
             self._question = None
             self._end(f"⚠ {error}")
@@ -87,6 +90,12 @@ class AskBar(QWidget):
         self.progress.setValue(0)
         self.progress.setVisible(True)
         self.cancel_button.setEnabled(True)
+
+    def _asked(self) -> Question:
+        try:
+            return self._inspector.ask(self._make_ask)
+        except NotLoaded:
+            return self._inspector.load()
 
     def cancel(self) -> None:
         """Give the question up."""
@@ -107,8 +116,12 @@ class AskBar(QWidget):
             self.progress.setValue(round(100 * share))
 
     def _answer(self, question: Question, event: object) -> None:
-        if question is self._question:
-            self._question = None
+        if question is not self._question:
+            return
+        self._question = None
+        if isinstance(event, InspectionReady):
+            self.ask()
+        else:
             self._end("")
             self.answered.emit(event)
             self.ended.emit()

@@ -27,6 +27,8 @@ from napari_medcontext.snapshots import Scan, planned_cases, writer
 from napari_medcontext.widgets.mortal import MortalRunner
 from napari_medcontext.widgets.work import Work
 
+LOAD = 0
+"""The number of the question whether all is loaded; those in the folder begin with 1."""
 IDLE_MINUTES = 5.0
 """After so long without a question the child ends; the next question starts another."""
 
@@ -105,9 +107,16 @@ class Inspection(QObject):
         question = self._questions[number] = Question(self, number)
         return question
 
+    def load(self) -> Question:
+        """Ask for nothing but that run and scan are loaded; the answer is ``InspectionReady``."""
+        question = self._questions[LOAD] = Question(self, LOAD)
+        return question
+
     def withdraw(self, number: int) -> None:
         """Give a question up."""
-        if self.is_running and number in self._questions:
+        if number == LOAD:
+            self._refuse(LOAD, "")
+        elif self.is_running and number in self._questions:
             self._folder.withdraw(number)
 
     def let_go(self) -> None:
@@ -120,12 +129,12 @@ class Inspection(QObject):
             case InspectionReady():
                 self.loaded = event
                 self.ready.emit(event)
+                self._answer(LOAD, event)
             case InspectionProgress(ask=number, fraction=fraction):
                 if number in self._questions:
                     self._questions[number].progressed.emit(fraction)
             case Reconstructed() | DisagreementFound() | ProbeFinished():
-                if (question := self._questions.pop(event.ask, None)) is not None:
-                    question.answered.emit(event)
+                self._answer(event.ask, event)
             case AskFailed(ask=number, message=message):
                 self._refuse(number, message)
             case AskDropped(ask=number):
@@ -134,6 +143,10 @@ class Inspection(QObject):
                 show_info(message)
             case RunFinished(message=message):
                 self._end(message)
+
+    def _answer(self, number: int, event: Event) -> None:
+        if (question := self._questions.pop(number, None)) is not None:
+            question.answered.emit(event)
 
     def _refuse(self, number: int, message: str) -> None:
         if (question := self._questions.pop(number, None)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.inspect_inputs import InspectInputs
 from napari_medcontext.widgets.inspection import Inspection, Question
 from napari_medcontext.widgets.session import session_of
+
+MakeAsk = Callable[[InspectionReady | None], Ask]
 
 
 class Inspector(QObject):
@@ -45,14 +48,27 @@ class Inspector(QObject):
         inspection = self._session.inspection
         return None if inspection is None else inspection.loaded
 
-    def ask(self, ask: Ask) -> Question:
+    def ask(self, make_ask: MakeAsk) -> Question:
         """Ask something about the chosen run and scan as they are now.
+
+        Parameters
+        ----------
+        make_ask
+            Returns what to ask, from what is loaded; from None where nothing is as yet.
 
         Raises
         ------
         MedContextError
             If there is no run, no scan, or one that cannot be used.
         """
+        inspection = self._current()
+        return inspection.ask(make_ask(inspection.loaded))
+
+    def load(self) -> Question:
+        """Ask only that the chosen run and scan be loaded; raises as ``ask``."""
+        return self._current().load()
+
+    def _current(self) -> Inspection:
         run, scan = self._inputs.required_run(), self._scan()
         wanted = (*_weights(run), self._inputs.scan, self._inputs.labels, *_state(scan))
         inspection = self._session.inspection
@@ -61,7 +77,7 @@ class Inspector(QObject):
             inspection.ready.connect(self.ready)
             self._session.inspect(inspection)
             self._held = wanted
-        return inspection.ask(ask)
+        return inspection
 
     def _scan(self) -> Scan:
         layers = list(self._viewer.layers)
