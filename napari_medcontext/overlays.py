@@ -48,9 +48,12 @@ def show_over(
     place["metadata"][METADATA_KEY]["inspection"] = what
     name = f"{scan.name} · {what}"
     if (layer := shown_over(viewer, what)) is not None and isinstance(layer, layer_type):
+        # Each property that is set draws the layer anew, so that most draws set none.
+        moved = not np.allclose(world_matrix(layer), place["metadata"][METADATA_KEY]["shown"])
         layer.data = data
         for key, value in place.items():
-            setattr(layer, key, value)
+            if moved or key == "metadata":
+                setattr(layer, key, value)
         if layer.name != name:
             layer.name = name
         return layer

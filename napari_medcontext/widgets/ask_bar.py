@@ -81,6 +81,7 @@ class AskBar(QWidget):
         except MedContextError as error:
             self._question = None
             self._end(f"⚠ {error}")
+            self.ended.emit()
             return
         self._question = question
         question.progressed.connect(lambda share: self._advance(question, share))

@@ -10,7 +10,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.events import DisagreementFound
+from napari_medcontext.core.events import DisagreementFound, InspectionReady
 from napari_medcontext.core.inspection import DisagreeAsk
 from napari_medcontext.core.method_settings import MaskingSettings
 from napari_medcontext.core.volume import Volume
@@ -34,7 +34,7 @@ HEAT = {
     "blending": "additive",
     "opacity": 0.8,
 }
-NEXT = "Correct the labels there: the layer is trained on as it is, with the next press of Train. "
+NEXT = "Correct the labels there: the layer is trained on as it is, with the next press of Train."
 
 
 class DisagreementView(QWidget):
@@ -147,7 +147,7 @@ class DisagreementView(QWidget):
             layout.addWidget(widget)
         self._forget()
 
-    def _ask(self) -> DisagreeAsk:
+    def _ask(self, loaded: InspectionReady | None) -> DisagreeAsk:
         masking = MaskingSettings()
         run = self._inputs.run
         if run is not None:

@@ -56,9 +56,9 @@ class InspectDock(QWidget):
             ),
             "recon": (
                 ReconstructionView,
-                lambda: ReconstructionView(self.inputs, self.inspector, self.panels),
+                lambda: ReconstructionView(viewer, self.inputs, self.inspector, self.panels),
             ),
-            "probe": (ProbeView, lambda: ProbeView(self.inputs, self.inspector)),
+            "probe": (ProbeView, lambda: ProbeView(viewer, self.inputs, self.inspector)),
             "disagree": (
                 DisagreementView,
                 lambda: DisagreementView(viewer, self.inputs, self.inspector),

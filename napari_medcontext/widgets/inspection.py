@@ -132,6 +132,7 @@ class Inspection(QObject):
                 self._answer(LOAD, event)
             case InspectionProgress(ask=number, fraction=fraction):
                 if number in self._questions:
+                    self._work.show_progress(fraction, 1)
                     self._questions[number].progressed.emit(fraction)
             case Reconstructed() | DisagreementFound() | ProbeFinished():
                 self._answer(event.ask, event)

@@ -41,6 +41,7 @@ class Inspector(QObject):
         self._session = session_of(viewer)
         self._held: tuple[Any, ...] = ()
         inputs.destroyed.connect(self._session.end_inspection)
+        inputs.changed.connect(self._forget)
 
     @property
     def loaded(self) -> InspectionReady | None:
@@ -78,6 +79,10 @@ class Inspector(QObject):
             self._session.inspect(inspection)
             self._held = wanted
         return inspection
+
+    def _forget(self) -> None:
+        """Let go of layers: what is chosen now may be all that is left of them."""
+        self._held = ()
 
     def _scan(self) -> Scan:
         layers = list(self._viewer.layers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image, Layer
@@ -53,10 +55,8 @@ def training_plan(viewer: Any, run: RunFolder | None, scan: Image) -> TrainingPl
         return TrainingPlan(dock.config(), spacings or own, "the Train dock's settings")
     if run is not None and run.exists():
         with suppress(MedContextError, OSError):
-            spec = run.spec()
-            files = [case.image for case in spec.with_role("training")]
-            spacings = [read_geometry(file).reoriented("RAS").spacing for file in files]
-            return TrainingPlan(spec.config, spacings or own, f"the settings of {run.name}")
+            config, spacings = _of_run(run.path, run.spec_path.stat().st_mtime_ns)
+            return TrainingPlan(config, spacings or own, f"the settings of {run.name}")
     return TrainingPlan(RunConfig(), own, "default settings")
 
 
@@ -66,6 +66,14 @@ def train_dock(viewer: Any) -> Any:
 
     docks = viewer.window.dock_widgets.values()
     return next((dock for dock in docks if isinstance(dock, TrainDock)), None)
+
+
+@lru_cache(maxsize=4)
+def _of_run(path: Path, _changed: int) -> tuple[RunConfig, Sequence[Spacing]]:
+    """Return a run's settings and spacings, read once: a mask is drawn with each of many changes."""
+    spec = RunFolder(path).spec()
+    files = [case.image for case in spec.with_role("training")]
+    return spec.config, [read_geometry(file).reoriented("RAS").spacing for file in files]
 
 
 def _spacing(image: Image, layers: Sequence[Layer]) -> Spacing:

@@ -11,7 +11,7 @@ from typing import Any
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QVBoxLayout, QWidget
 
 from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.events import ProbeFinished
+from napari_medcontext.core.events import InspectionReady, ProbeFinished
 from napari_medcontext.core.inspection import ProbeAsk
 from napari_medcontext.core.io import atomic_path
 from napari_medcontext.core.probe import ProbeRow
@@ -49,6 +49,8 @@ class ProbeView(QWidget):
 
     Parameters
     ----------
+    viewer
+        The napari viewer, where a box may be drawn.
     inputs
         The run, the scan and its labels.
     inspector
@@ -63,10 +65,10 @@ class ProbeView(QWidget):
     title = "Context probe"
     tip = "Hide an organ entirely and see how much of it the student knows from its surroundings"
 
-    def __init__(self, inputs: InspectInputs, inspector: Inspector) -> None:
+    def __init__(self, viewer: Any, inputs: InspectInputs, inspector: Inspector) -> None:
         super().__init__()
         self.rows: list[ProbeRow] = []
-        self._inputs = inputs
+        self._viewer, self._inputs = viewer, inputs
         self.organ_box = OrganChoice(
             "probe_organ", "Which organ is hidden, or each one after the other.", "all organs"
         )
@@ -129,9 +131,13 @@ class ProbeView(QWidget):
         for widget in (self.table, self.bars, self.save_button):
             widget.setVisible(there)
 
-    def _ask(self) -> ProbeAsk:
+    def _ask(self, loaded: InspectionReady | None) -> ProbeAsk:
         chosen = self.organ_box.class_id
-        return ProbeAsk(class_ids=() if chosen is None else (chosen,), draws=self.draws_box.value())
+        return ProbeAsk(
+            class_ids=() if chosen is None else (chosen,),
+            box=self.organ_box.box(self._viewer, self._inputs.scan, loaded),
+            draws=self.draws_box.value(),
+        )
 
     def _follow_inputs(self) -> None:
         self.organ_box.show_organs(self._inputs.labels)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.events import PreviewReady, Reconstructed
+from napari_medcontext.core.events import InspectionReady, PreviewReady, Reconstructed
 from napari_medcontext.core.inspection import ReconstructAsk
 from napari_medcontext.core.method_settings import MaskingSettings
 from napari_medcontext.core.settings import validated
@@ -46,6 +46,8 @@ class ReconstructionView(QWidget):
 
     Parameters
     ----------
+    viewer
+        The napari viewer, where a box may be drawn.
     inputs
         The run, the scan and its labels.
     inspector
@@ -57,9 +59,11 @@ class ReconstructionView(QWidget):
     title = "Reconstruction"
     tip = "Hide a part of the scan and see what the student brings back"
 
-    def __init__(self, inputs: InspectInputs, inspector: Inspector, panels: InspectPanels) -> None:
+    def __init__(
+        self, viewer: Any, inputs: InspectInputs, inspector: Inspector, panels: InspectPanels
+    ) -> None:
         super().__init__()
-        self._inputs, self._panels = inputs, panels
+        self._viewer, self._inputs, self._panels = viewer, inputs, panels
         self._inspector = inspector
         self._seen = False
         self._masking = MaskingSettings()
@@ -76,7 +80,8 @@ class ReconstructionView(QWidget):
     def _build(self) -> None:
         self.organ_box = OrganChoice(
             "recon_organ",
-            "What is hidden: a mask as drawn below, or all of one organ, in a box round it.",
+            "What is hidden: a mask as drawn below, a box of your own, or one organ, in a box "
+            "round it.",
             "a mask, as drawn below",
         )
         self.hiding_box = choices(
@@ -120,7 +125,7 @@ class ReconstructionView(QWidget):
         self.hiding_box.currentIndexChanged.connect(self._ask_again)
         self.seed_box.valueChanged.connect(self._ask_again)
 
-    def _ask(self) -> ReconstructAsk:
+    def _ask(self, loaded: InspectionReady | None) -> ReconstructAsk:
         self._seen = True
         values: dict[str, Any] = self._masking.model_dump() | self.form.values()
         masking = validated(MaskingSettings, values | {"ratio_range": None}, "the settings")
@@ -128,6 +133,7 @@ class ReconstructionView(QWidget):
             masking=masking,
             seed=self.seed_box.value(),
             class_id=self.organ_box.class_id,
+            box=self.organ_box.box(self._viewer, self._inputs.scan, loaded),
             hiding=self.hiding_box.currentData(),
         )
 
@@ -137,14 +143,14 @@ class ReconstructionView(QWidget):
             self.bar.ask()
 
     def _change_organ(self) -> None:
-        self.form.setEnabled(self.organ_box.class_id is None)
+        self.form.setEnabled(self.organ_box.currentData() is None)
         self._ask_again()
 
     def _follow_inputs(self) -> None:
         self._seen = False
         with QSignalBlocker(self.organ_box):
             self.organ_box.show_organs(self._inputs.labels)
-        self.form.setEnabled(self.organ_box.class_id is None)
+        self.form.setEnabled(self.organ_box.currentData() is None)
         run = self._inputs.run
         if run is not None and run.exists():
             with suppress(MedContextError), QSignalBlocker(self.form):
