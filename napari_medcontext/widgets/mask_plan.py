@@ -70,7 +70,7 @@ def train_dock(viewer: Any) -> Any:
 
 @lru_cache(maxsize=4)
 def _of_run(path: Path, _changed: int) -> tuple[RunConfig, Sequence[Spacing]]:
-    """Return a run's settings and spacings, read once: a mask is drawn with each of many changes."""
+    """Return a run's settings and spacings, read once: masks are drawn with many changes."""
     spec = RunFolder(path).spec()
     files = [case.image for case in spec.with_role("training")]
     return spec.config, [read_geometry(file).reoriented("RAS").spacing for file in files]
