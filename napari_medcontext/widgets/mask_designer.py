@@ -9,10 +9,11 @@ import numpy as np
 from napari.layers import Image, Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import QSignalBlocker
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.mask_design import (
     DesignedMask,
     HiddenShare,
@@ -20,10 +21,9 @@ from napari_medcontext.core.mask_design import (
     design_mask,
     hidden_shares,
 )
-from napari_medcontext.core.masking import AXES, check_masking
 from napari_medcontext.core.method_settings import MaskingSettings
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_geometry import layer_grid
+from napari_medcontext.layer_geometry import layer_grid, lie_on_each_other
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.overlays import show_over, shown_over, take_away
 from napari_medcontext.widgets.docks import open_dock
@@ -31,6 +31,7 @@ from napari_medcontext.widgets.forms import SectionForm
 from napari_medcontext.widgets.inspect_inputs import InspectInputs
 from napari_medcontext.widgets.latest import Latest
 from napari_medcontext.widgets.mask_plan import TrainingPlan, train_dock, training_plan
+from napari_medcontext.widgets.mask_words import described
 from napari_medcontext.widgets.organ_table import Column, OrganRow, OrganTable
 from napari_medcontext.widgets.parts import WholeBox, button, label, row, shortcut, tick_box
 
@@ -86,9 +87,8 @@ class MaskDesigner(QWidget):
             plan, masking = self._settings()
             config = plan.config.updated({"masking": masking})
             scan = self._inputs.required_scan()
-            layers = list(self._viewer.layers)
-            place = layer_grid(scan, layers)
-            labels = self._label_volume()
+            place = layer_grid(scan, list(self._viewer.layers))
+            labels = self._label_volume(scan)
         except MedContextError as error:
             self._masks.forget()
             self._tell_error(str(error))
@@ -117,6 +117,11 @@ class MaskDesigner(QWidget):
             return
         hint = "" if config.objective.has_masked_view else SUPERVISED_HINT
         self.message.setText(f"The Train dock has these settings now.{hint}")
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # Qt's own name
+        """Draw by what was changed in other docks meanwhile."""
+        super().showEvent(event)
+        self.draw()
 
     def _build(self) -> None:
         self.form = SectionForm(MaskingSettings, FIELDS)
@@ -178,9 +183,18 @@ class MaskDesigner(QWidget):
         with QSignalBlocker(self.form):
             self.form.set_values(masking)
 
-    def _label_volume(self) -> Volume | None:
-        labels = self._inputs.labels
-        return None if labels is None else layer_to_volume(labels, list(self._viewer.layers))
+    def _label_volume(self, scan: Image) -> Volume | None:
+        """Return the chosen labels; raises ``ScanError`` where they are another scan's."""
+        labels, layers = self._inputs.labels, list(self._viewer.layers)
+        if labels is None:
+            return None
+        volume = layer_to_volume(labels, layers)
+        if not lie_on_each_other(layer_grid(scan, layers), volume):
+            raise ScanError(
+                f"“{labels.name}” does not lie on “{scan.name}”. Choose the labels that were "
+                "drawn on this scan."
+            )
+        return volume
 
     def _show_mask(self, answer: tuple[DesignedMask, RunConfig, Image]) -> None:
         mask, config, scan = answer
@@ -195,33 +209,15 @@ class MaskDesigner(QWidget):
         try:
             layer = show_over(self._viewer, Labels, mask.volume, scan, WHAT, attributes)
             layer.editable = False
-            labels = self._label_volume()
+            labels = self._label_volume(scan)
         except MedContextError as error:
             self._tell_error(str(error))
             return
-        self.message.setText(self._described(mask, config))
+        source = "" if self._plan is None else self._plan.source
+        self.message.setText(described(mask, config, source, labels is not None))
         self.table.setVisible(labels is not None)
         if labels is not None:
             self._shares.ask(_share_task(mask.volume, labels))
-
-    def _described(self, mask: DesignedMask, config: RunConfig) -> str:
-        masking, grid = config.masking, mask.grid
-        voxels = " × ".join(map(str, mask.block))
-        millimetres = " × ".join(
-            f"{side * size:.3g}" for side, size in zip(mask.block, grid.spacing, strict=True)
-        )
-        spacing = " × ".join(f"{size:.3g}" for size in grid.spacing)
-        parts = [f"{100 * mask.share:.1f} % of the scan is hidden"]
-        if masking.scheme == "tube":
-            chosen = ", chosen by itself" if masking.axis == "auto" else ""
-            parts.append(f"columns along {AXES[grid.axis]}{chosen}")
-        if masking.scheme == "structure" and self._inputs.labels is None:
-            parts.append("no labels are chosen, so that only decoys are drawn")
-        parts.append(f"a block is {voxels} voxels or {millimetres} mm")
-        source = "" if self._plan is None else f", by {self._plan.source}"
-        parts.append(f"drawn on voxels of {spacing} mm{source}")
-        warning = _warning(config, mask)
-        return f"{'; '.join(parts)}.{warning}"
 
     def _show_shares(self, shares: list[HiddenShare]) -> None:
         rows = [
@@ -255,14 +251,3 @@ class MaskDesigner(QWidget):
 
 def _share_task(mask: Volume, labels: Volume) -> Callable[[], list[HiddenShare]]:
     return lambda: hidden_shares(mask, labels)
-
-
-def _warning(config: RunConfig, mask: DesignedMask) -> str:
-    """Say what a training would refuse of such a mask."""
-    if not config.objective.has_masked_view:
-        return ""
-    try:
-        check_masking(config, mask.grid.axis, mask.grid.spacing)
-    except MedContextError as error:
-        return f" ⚠ {error}"
-    return ""

@@ -56,6 +56,7 @@ class TimelineView(QWidget):
         panels.panels.shown.connect(self._go_on)
         inputs.changed.connect(self._change_run)
         self._session.event_received.connect(self._receive)
+        self._change_run()
 
     @property
     def is_playing(self) -> bool:

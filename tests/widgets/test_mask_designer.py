@@ -192,6 +192,13 @@ def test_scan_removed_amid_a_draw_leaves_a_message(viewer, designer, settled):
     assert "No scan is chosen" in designer.message.text()
 
 
+def test_labels_of_another_scan_are_refused_by_name(viewer, dock, designer, settled):
+    other = viewer.add_labels(np.ones((5, 6, 7), np.uint8), name="knee")
+    dock.inputs.choose(viewer.layers["scan 1"], other)
+    settled(designer)
+    assert "“knee” does not lie on “scan 1”" in designer.message.text()
+
+
 def test_structure_without_labels_says_that_only_decoys_are_drawn(viewer, designer, settled):
     viewer.layers.remove("scan 1 organs")
     designer.form.set_values({"scheme": "structure"})
