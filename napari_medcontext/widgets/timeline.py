@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut, QShowEvent
-from qtpy.QtWidgets import QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_medcontext.core.events import Event, PreviewReady
 from napari_medcontext.core.timeline import Timeline
@@ -101,13 +101,12 @@ class TimelineView(QWidget):
         self.slider.setPageStep(1)
         self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
         self.slider.valueChanged.connect(self._ask)
-        self.play_button = button(
-            "timeline_play",
+        self.play_button = QPushButton(
             "Play",
-            "Show one kept step after the other. Keys: Alt+Shift+P.",
-            lambda: None,
+            objectName="timeline_play",
+            toolTip="Show one kept step after the other. Keys: Alt+Shift+P.",
+            checkable=True,
         )
-        self.play_button.setCheckable(True)
         self.play_button.toggled.connect(self.play)
         # A shortcut of the button itself would be lost with its text.
         QShortcut(QKeySequence("Alt+Shift+P"), self, activated=self.play_button.toggle)
@@ -172,8 +171,9 @@ class TimelineView(QWidget):
 
     def _fail(self, text: str) -> None:
         self.play_button.setChecked(False)
-        self.message.setText(f"⚠ {text}")
         self._timeline = None
+        self.refresh()
+        self.message.setText(f"⚠ {text}")
 
     def _change_run(self) -> None:
         run = self._inputs.run
