@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from napari.layers import Layer
+from napari.utils.transforms import Affine as Transform
 
 from napari_medcontext.colours import class_colours
 from napari_medcontext.core.labels import as_label_array
@@ -14,10 +16,14 @@ from napari_medcontext.layer_geometry import (
     AXIS_LABELS,
     DISPLAY_ORIENTATION,
     METADATA_KEY,
+    layer_grid,
     metadata_of,
+    placement,
+    world_matrix,
 )
 
 LayerData = tuple[Array, dict[str, Any], str]
+Placement = dict[str, Any]
 
 CONTRAST_PERCENTILES = (0.5, 99.5)
 _SAMPLED_VOXELS = 200_000
@@ -58,6 +64,33 @@ def labels_layer_data(volume: Volume, path: str | None = None) -> LayerData:
     data, attributes = _layer_data(volume, path)
     data = as_label_array(data, volume.name)
     return data, attributes | class_attributes(data, volume.class_names), "labels"
+
+
+def data_over(
+    volume: Volume, layer: Layer, layers: Iterable[Layer] = ()
+) -> tuple[Array, Placement]:
+    """Return a volume's voxels on a layer's axes, and what puts them where they lie on it.
+
+    Parameters
+    ----------
+    volume
+        Of any spacing and extent; its axes run along the layer's, as those of a scan that was
+        resampled do.
+    layer
+        The layer to lie on, wherever the user moved it.
+    layers
+        Where to look for the scan that a layer of the user's own was drawn on.
+    """
+    grid = layer_grid(layer, layers)
+    turned = volume.reoriented(grid.orientation)
+    onto = np.linalg.inv(grid.affine) @ turned.affine
+    place = placement(layer)
+    own = Transform(**{name: place[name] for name in ("scale", "translate", "rotate", "shear")})
+    noted = metadata_of(turned, turned)
+    noted["shown"] = world_matrix(layer) @ onto
+    place["translate"] = own(onto[:3, 3])
+    place["scale"] = np.multiply(place["scale"], np.diag(onto)[:3])
+    return turned.array, place | {"metadata": {METADATA_KEY: noted}}
 
 
 def contrast_limits(

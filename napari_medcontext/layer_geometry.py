@@ -174,7 +174,7 @@ def is_made(layer: Layer) -> bool:
 
 
 def is_aid(layer: Layer) -> bool:
-    """Say whether a layer only shows what a dock found, such as errors: it is no labels."""
+    """Say whether a layer only shows what a dock found, such as errors or a mask."""
     return "aid" in (scan_metadata(layer) or {})
 
 

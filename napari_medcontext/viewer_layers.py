@@ -1,6 +1,6 @@
 """What the plugin adds to a viewer: predictions on their scans, and volumes of a preview.
 
-No other module but ``aid_layers`` adds layers to a viewer.
+No other module but ``overlays`` adds layers to a viewer.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from napari_medcontext.core.events import Event, Preparing, Warned
 from napari_medcontext.core.io import read_geometry, read_volume
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.prepared import PreparedScan, prepared_scan
-from napari_medcontext.core.transforms import Spacing
+from napari_medcontext.core.volume import Spacing, median_spacing
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def load_dataset(spec: RunSpec, cache: Path | None = None) -> Generator[Event, N
     classes = _common_classes(training, spec)
     yield from _unknown_classes(surveys, classes)
     yield from _empty_regions(spec.regions, classes)
-    spacing = spec.config.data.spacing or _median_spacing(training)
+    spacing = spec.config.data.spacing or median_spacing([survey.spacing for survey in training])
     prepared: dict[str, list[PreparedScan]] = {"training": [], "validation": [], "preview": []}
     for done, case in enumerate(used, start=len(used)):
         yield Preparing(f"Preparing {case.name}", done, 2 * len(used))
@@ -151,9 +151,3 @@ def _unknown_classes(surveys: Mapping[str, _Survey], classes: Classes) -> Iterab
                 f"“{name}” has classes that no training scan has ({unknown}); they cannot "
                 "be learned and count as background."
             )
-
-
-def _median_spacing(surveys: Sequence[_Survey]) -> Spacing:
-    median = np.median([survey.spacing for survey in surveys], axis=0)
-    x, y, z = (round(float(size), 4) for size in median)
-    return x, y, z

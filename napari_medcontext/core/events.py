@@ -7,7 +7,7 @@ and a file. ``EVENTS`` lists every kind by name, for those who write and read th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -168,6 +168,125 @@ class TrainingScored(Event):
     step: int
     seconds: float
     mean_dsc: float
+
+
+@dataclass(frozen=True, eq=False)
+class InspectionReady(Event):
+    """A run and a scan are loaded; asks about them are answered from now on.
+
+    ``image`` and all later arrays share one grid, shape ``(x, y, z)`` in RAS, whose ``affine``
+    takes indices to RAS+ millimetres; ``reference`` holds the user's own class ids. ``hidings``
+    are the ways in which something can be hidden: without ``"token"`` where the run learned none.
+    ``mask_axis`` is what a masking axis of ``"auto"`` means for this scan. ``step`` is how long
+    the run had trained.
+    """
+
+    name: str
+    step: int
+    device: str
+    class_names: Mapping[int, str]
+    hidings: tuple[str, ...]
+    has_teacher: bool
+    mask_axis: str
+    spacing: tuple[float, float, float]
+    affine: Array
+    image: Array
+    reference: Array | None = None
+
+
+@dataclass(frozen=True)
+class InspectionProgress(Event):
+    """The answer to an ask, by its number, is at ``fraction`` of its windows."""
+
+    ask: int
+    fraction: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructed(Event):
+    """What the student makes of a scan with a part of it hidden; the answer to an ask.
+
+    The arrays up to ``reference`` are those of a ``PreviewReady``; ``mask`` is true where hidden.
+    ``hidden`` says which share of each labelled class is. ``dsc_inside`` and ``dsc_outside``
+    score ``student_masked`` where the scan is hidden and where it is not, by class id, and
+    ``dsc_visible`` scores ``student`` where the scan is hidden in the other: they are empty
+    without labels, and ``nan`` for a class that is in neither there.
+    """
+
+    ask: int
+    name: str
+    affine: Array
+    image: Array
+    masked: Array
+    student_masked: Array
+    student: Array
+    mask: Array
+    share: float
+    seconds: float
+    hidden: Mapping[int, float] = field(default_factory=dict)
+    dsc_inside: Mapping[int, float] = field(default_factory=dict)
+    dsc_outside: Mapping[int, float] = field(default_factory=dict)
+    dsc_visible: Mapping[int, float] = field(default_factory=dict)
+    teacher: Array | None = None
+    reference: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DisagreementFound(Event):
+    """Where the networks' answers differ; the answer to an ask.
+
+    ``disagreement`` is float32 in [0, 1], shape ``(x, y, z)``. ``by_slice`` is its mean over
+    each slice along ``axis``, and ``worst`` holds the slices' indices, the largest mean first.
+    """
+
+    ask: int
+    name: str
+    affine: Array
+    disagreement: Array
+    axis: str
+    by_slice: Array
+    worst: Array
+    draws: int
+    with_teacher: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ProbeFinished(Event):
+    """The context probe of a scan; the answer to an ask.
+
+    Each row is what ``core.probe.ProbeRow`` is made of, by name.
+    """
+
+    ask: int
+    name: str
+    rows: tuple[Mapping[str, Any], ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AskFailed(Event):
+    """An ask cannot be answered; ``message`` is for people. Others are answered still."""
+
+    ask: int
+    message: str
+
+
+@dataclass(frozen=True)
+class AskDropped(Event):
+    """An ask is not answered any more: it was withdrawn, or a newer one took its place."""
+
+    ask: int
+
+
+@dataclass(frozen=True)
+class ProbeProgress(Event):
+    """``done`` of ``total`` scans of all runs are probed; ``name`` is at ``fraction``."""
+
+    name: str
+    done: int
+    total: int
+    fraction: float
 
 
 @dataclass(frozen=True)

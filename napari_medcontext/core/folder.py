@@ -16,6 +16,7 @@ import psutil
 
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.settings import Settings
 
 Command = Literal["run", "pause", "stop"]
 STUDY_FILE = "study.yaml"
@@ -26,8 +27,35 @@ SILENT_SECONDS = 20.0
 READ_TRIES, READ_AGAIN_SECONDS = 3, 0.05
 
 
+class ProcessId(Settings):
+    """A process as others may look for it: its id, and when and where it began."""
+
+    pid: int
+    started: float
+    host: str
+
+    @classmethod
+    def own(cls) -> ProcessId:
+        """Return that of this process."""
+        started = psutil.Process().create_time()
+        return cls(pid=os.getpid(), started=started, host=socket.gethostname())
+
+    def is_here(self) -> bool:
+        """Say whether it began on this machine, so that it can be looked for."""
+        return self.host == socket.gethostname()
+
+    def is_alive(self) -> bool:
+        """Say whether it lives, and is no later namesake; only where it is on this machine."""
+        try:
+            process = psutil.Process(self.pid)
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            return alive and abs(process.create_time() - self.started) < 1.0
+        except psutil.Error:
+            return False
+
+
 class WorkFolder:
-    """A folder of one piece of work, a training or a prediction.
+    """A folder of one piece of work, such as a training or a prediction.
 
     Whoever does the work writes ``events.jsonl``, ``heartbeat.json`` and ``output.log``;
     whoever watches writes ``control``. Nothing else passes between the two, so a watcher
@@ -70,9 +98,11 @@ class WorkFolder:
         beat = self._read_beat()
         if beat is None:
             return False
-        if beat["host"] == socket.gethostname():
-            return _same_process(beat["pid"], beat["started"])
-        return bool(time.time() - beat["time"] < SILENT_SECONDS)
+        last = beat.pop("time")
+        process = ProcessId(**beat)
+        if process.is_here():
+            return process.is_alive()
+        return bool(time.time() - last < SILENT_SECONDS)
 
     def silent_seconds(self) -> float:
         """Return how long ago the last heartbeat was; 0 before the first."""
@@ -138,21 +168,6 @@ class WorkFolder:
                 continue
 
     def _beat(self) -> None:
-        beat = {
-            "pid": os.getpid(),
-            "started": psutil.Process().create_time(),
-            "host": socket.gethostname(),
-            "time": time.time(),
-        }
+        beat = {**ProcessId.own().model_dump(), "time": time.time()}
         with atomic_path(self.path / "heartbeat.json") as temporary:
             temporary.write_text(json.dumps(beat), encoding="utf-8")
-
-
-def _same_process(pid: int, started: float) -> bool:
-    """Say whether a process lives and is the one that wrote its id, not a later namesake."""
-    try:
-        process = psutil.Process(pid)
-        alive = process.status() != psutil.STATUS_ZOMBIE
-        return alive and abs(process.create_time() - started) < 1.0
-    except psutil.Error:
-        return False

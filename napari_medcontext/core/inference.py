@@ -22,8 +22,7 @@ from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.networks import build_network
 from napari_medcontext.core.padding import padded_to
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.transforms import Spacing
-from napari_medcontext.core.volume import Volume
+from napari_medcontext.core.volume import Spacing, Volume
 from napari_medcontext.core.weights import Weights
 
 Which = Literal["student", "teacher", "mean"]

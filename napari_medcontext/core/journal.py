@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -16,12 +17,27 @@ from typing import Any
 
 import numpy as np
 
-from napari_medcontext.core.events import EVENTS, Event, PreviewReady
+from napari_medcontext.core.events import (
+    EVENTS,
+    DisagreementFound,
+    Event,
+    PreviewReady,
+    Reconstructed,
+)
 from napari_medcontext.core.io import atomic_path
 
 KEPT_PREVIEWS = 2
+"""Of each kind of event with arrays, the newest so many keep theirs."""
 _SHARED_FIELDS = ("image", "reference", "affine")
-"""Arrays of a preview that do not change during a run and are written once."""
+"""Arrays that do not change during a piece of work and are written once."""
+_NUMBERED = {
+    PreviewReady: ("", "step"),
+    Reconstructed: ("reconstructed-", "ask"),
+    DisagreementFound: ("disagreement-", "ask"),
+}
+"""How the files of an event's arrays begin, and which field numbers them."""
+_Group = tuple[str, int]
+_FILE = re.compile(r"(?P<prefix>(?:[a-z]+-)?)(?P<number>\d+)-\w+\.npy")
 
 
 class JournalWriter:
@@ -40,14 +56,14 @@ class JournalWriter:
         if self._file.tell() and not _ends_with_newline(folder / "events.jsonl"):
             # A kill in the middle of a line must not spoil the next one.
             self._file.write("\n")
-        self._written = _previews_in(self._arrays)
+        self._written = _arrays_in(self._arrays)
 
     def write(self, event: Event) -> None:
         """Append one event; it is visible to readers when this returns."""
         record = {"event": type(event).__name__, **self._encoded(event)}
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
-        self._drop_old_previews()
+        self._drop_old_arrays()
 
     def close(self) -> None:
         """Close the file."""
@@ -55,35 +71,40 @@ class JournalWriter:
 
     def _encoded(self, event: Event) -> dict[str, Any]:
         values = {item.name: getattr(event, item.name) for item in fields(event)}
-        if isinstance(event, PreviewReady):
+        group = _group_of(event)
+        if group is not None:
             # Done again after a kill, a step's preview is the newest anew.
-            self._written.pop(event.step, None)
-            self._written[event.step] = []
-        return {name: self._plain(event, name, value) for name, value in values.items()}
+            self._written.pop(group, None)
+            self._written[group] = []
+        return {name: self._plain(group, name, value) for name, value in values.items()}
 
-    def _plain(self, event: Event, name: str, value: Any) -> Any:
+    def _plain(self, group: _Group | None, name: str, value: Any) -> Any:
         if isinstance(value, np.ndarray):
-            return {"array": self._save(event, name, value)}
+            return {"array": self._save(group, name, value)}
         if isinstance(value, Path):
             return str(value)
         return value
 
-    def _save(self, event: Event, name: str, array: np.ndarray[Any, Any]) -> str:
-        shared = name in _SHARED_FIELDS
-        file = self._arrays / (f"{name}.npy" if shared else f"{event.step:06d}-{name}.npy")  # type: ignore[attr-defined]
-        if not shared:
-            self._written[event.step].append(file)  # type: ignore[attr-defined]
-        if not shared or not file.exists():
-            with atomic_path(file) as temporary:
-                np.save(temporary, array)
+    def _save(self, group: _Group | None, name: str, array: np.ndarray[Any, Any]) -> str:
+        if group is None or name in _SHARED_FIELDS:
+            file = self._arrays / f"{name}.npy"
+            if file.exists():
+                return file.name
+        else:
+            file = self._arrays / f"{group[0]}{group[1]:06d}-{name}.npy"
+            self._written[group].append(file)
+        with atomic_path(file) as temporary:
+            np.save(temporary, array)
         return file.name
 
-    def _drop_old_previews(self) -> None:
-        while len(self._written) > KEPT_PREVIEWS:
-            for file in self._written.pop(next(iter(self._written))):
-                # A file that somebody else holds open must not end the training.
-                with contextlib.suppress(OSError):
-                    file.unlink(missing_ok=True)
+    def _drop_old_arrays(self) -> None:
+        for prefix in {prefix for prefix, _ in self._written}:
+            of_kind = [group for group in self._written if group[0] == prefix]
+            for group in of_kind[:-KEPT_PREVIEWS]:
+                for file in self._written.pop(group):
+                    # A file that somebody else holds open must not end the training.
+                    with contextlib.suppress(OSError):
+                        file.unlink(missing_ok=True)
 
 
 class JournalReader:
@@ -108,8 +129,7 @@ class JournalReader:
     def read(self) -> Iterator[Event]:
         """Yield the events that were appended since the last call.
 
-        Previews whose arrays are gone already, since newer ones took their place, are
-        left out.
+        Those whose arrays are gone already, since newer ones took their place, are left out.
         """
         for line in self._lines():
             event = self._decoded(line)
@@ -139,20 +159,30 @@ class JournalReader:
     def _value(self, name: str, value: Any) -> Any:
         if isinstance(value, dict) and set(value) == {"array"}:
             return np.load(self._folder / "previews" / value["array"])
-        if name in ("class_names", "dsc"):
-            return {int(key): item for key, item in value.items()}
+        if isinstance(value, dict):
+            # In JSON every key is text; those of classes are numbers.
+            numbers = all(key.isdigit() for key in value)
+            return {int(key) if numbers else key: item for key, item in value.items()}
         if name in ("labels", "probabilities") and value is not None:
             return Path(value)
         return tuple(value) if isinstance(value, list) else value
 
 
-def _previews_in(folder: Path) -> dict[int, list[Path]]:
-    """Return what an earlier attempt left of its previews, by step, the oldest first."""
-    found: dict[int, list[Path]] = {}
+def _group_of(event: Event) -> _Group | None:
+    """Return what the files of an event's own arrays have in common."""
+    if type(event) not in _NUMBERED:
+        return None
+    prefix, number = _NUMBERED[type(event)]
+    return prefix, getattr(event, number)
+
+
+def _arrays_in(folder: Path) -> dict[_Group, list[Path]]:
+    """Return what an earlier attempt left of its events' arrays, the oldest first."""
+    found: dict[_Group, list[Path]] = {}
     for file in folder.glob("*-*.npy"):
-        step = file.name.partition("-")[0]
-        if step.isdigit():
-            found.setdefault(int(step), []).append(file)
+        match = _FILE.fullmatch(file.name)
+        if match:
+            found.setdefault((match["prefix"], int(match["number"])), []).append(file)
     return dict(sorted(found.items()))
 
 

@@ -29,7 +29,7 @@ from napari_medcontext.core.pretrained import LoadReport, load_matching
 from napari_medcontext.core.sampler import Batch
 from napari_medcontext.core.schedule import learning_rate_at
 from napari_medcontext.core.teacher import make_teacher, momentum_at, update_teacher
-from napari_medcontext.core.transforms import Spacing
+from napari_medcontext.core.volume import Spacing
 from napari_medcontext.core.weights import Weights
 
 MASK_STREAM = 1

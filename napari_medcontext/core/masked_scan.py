@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.inference import windowed_probabilities
-from napari_medcontext.core.masking import draw_mask, mask_unit
+from napari_medcontext.core.masking import draw_mask, mask_unit, whole_units
 from napari_medcontext.core.masking.sites import MaskedNetwork
 from napari_medcontext.core.masking.token import MaskToken
 from napari_medcontext.core.padding import padded_to
@@ -56,7 +56,7 @@ class MaskedScan:
         unit = mask_unit(config)
         self._window = config.data.patch_size
         self._overlap = _overlap(self._window, unit)
-        least = _whole_units(scan.image.shape, unit, self._window)
+        least = whole_units(scan.image.shape, unit, self._window)
         self._image, self._inner = padded_to(scan.image, least)
         labels = None if scan.labels is None else padded_to(scan.labels, least)[0].numpy()
         x, y, z = self._image.shape
@@ -124,12 +124,3 @@ def _overlap(window: Size, unit: Size) -> float:
         for overlap in OVERLAPS
         if all(int(w * (1 - overlap)) % grain == 0 for w, grain in zip(window, unit, strict=True))
     )
-
-
-def _whole_units(shape: torch.Size, unit: Size, window: Size) -> Size:
-    """Return a size of whole tokens, at least a window's; a scan hidden by voxels stays as is."""
-    x, y, z = (
-        side if grain == 1 else max(least, -(-side // grain) * grain)
-        for side, grain, least in zip(shape, unit, window, strict=True)
-    )
-    return x, y, z

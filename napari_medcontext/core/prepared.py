@@ -19,8 +19,7 @@ from napari_medcontext.core.classes import UNKNOWN, Classes
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import atomic_path, read_volume
-from napari_medcontext.core.transforms import Spacing
-from napari_medcontext.core.volume import Affine
+from napari_medcontext.core.volume import Affine, Spacing
 
 PREPARATION = 2
 """Counts up when scans are prepared differently, so that older caches are not used."""

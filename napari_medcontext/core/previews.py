@@ -16,7 +16,7 @@ from napari_medcontext.core.inference import drained, windowed_probabilities
 from napari_medcontext.core.learner import Learner
 from napari_medcontext.core.masked_scan import MaskedScan
 from napari_medcontext.core.prepared import PreparedScan
-from napari_medcontext.core.transforms import Spacing
+from napari_medcontext.core.volume import Spacing
 
 OVERLAP = 0.25
 """Windows overlap less than in prediction: a preview should cost little."""

@@ -7,6 +7,7 @@
     validation.csv      one row a validation and class
     states/step-000320  the newest state: student, teacher, optimizer
     states/best-000300  the weights that were best on the validation scans
+    timeline/           labels of previews at steps spread over the run, see ``timeline``
     scans/              copies of the layers that were trained on, if any
     cache/              prepared scans
     events.jsonl, previews/, control, heartbeat.json, output.log   (see ``WorkFolder``)

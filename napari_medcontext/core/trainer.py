@@ -36,6 +36,7 @@ from napari_medcontext.core.prefetch import Prefetcher
 from napari_medcontext.core.previews import PreviewMaker
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.sampler import PatchSampler
+from napari_medcontext.core.timeline import Timeline
 from napari_medcontext.core.validation import validated_dice
 
 Question = Callable[[], bool]
@@ -134,6 +135,10 @@ class _Training:
         self._previewed, self._preview_cost = -np.inf, 0.0
         self._checkpoints = Checkpoints(run, self._learner, config, dataset)
         self._checkpoints.restore()
+        self._timeline: Timeline | None = None
+        if run is not None:
+            self._timeline = Timeline(run.path, config.training.kept_previews)
+            self._timeline.forget_after(self._learner.step)
 
     def close(self) -> None:
         """End the prefetching thread and drop everything big."""
@@ -227,6 +232,8 @@ class _Training:
         assert self._previews is not None
         started = time.monotonic()
         event = self._previews.make(self._learner, self._should_stop)
+        if self._timeline is not None:
+            self._timeline.keep(event, self._dataset.classes.names)
         self._previewed = time.monotonic()
         self._preview_cost = self._previewed - started
         return event

@@ -95,6 +95,13 @@ class TrainingSettings(Settings):
         100, "Steps between validations, where there is a validation scan.", unit="steps", ge=1
     )
     preview_every: float = setting(10.0, "Seconds between previews; 0 shows none.", unit="s", ge=0)
+    kept_previews: int = setting(
+        24,
+        "Previews whose labels are kept, spread evenly over the run, to be played in the Inspect "
+        "dock; 0 keeps none.",
+        unit="previews",
+        ge=0,
+    )
     checkpoint_every: float = setting(
         15.0,
         "Seconds between saved states; so much is lost at most when the power fails.",

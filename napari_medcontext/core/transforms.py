@@ -26,10 +26,9 @@ from torch import Tensor
 
 from napari_medcontext.core.classes import UNKNOWN, largest
 from napari_medcontext.core.training_settings import DataSettings
-from napari_medcontext.core.volume import Affine, Volume
+from napari_medcontext.core.volume import Affine, Spacing, Volume, resampled_grid
 
 FloatArray = npt.NDArray[np.float32]
-Spacing = tuple[float, float, float]
 Patch = Mapping[str, Tensor]
 
 SHARED_BACKGROUND = 0.1
@@ -130,18 +129,6 @@ def _smoothed(array: FloatArray, volume: Volume, spacing: Spacing) -> FloatArray
         return array
     smooth: FloatArray = ndimage.gaussian_filter(array, np.maximum(factors - 1.0, 0.0) / 2.0)
     return smooth
-
-
-def resampled_grid(volume: Volume, spacing: Spacing) -> tuple[Affine, tuple[int, ...]]:
-    """Return affine and shape of a grid of another spacing that covers the same field of view.
-
-    Voxels keep their outer edges: the first voxel's outer corner stays where it was.
-    """
-    factors = np.asarray(spacing) / np.asarray(volume.spacing)
-    shape = tuple(max(1, int(side)) for side in np.round(np.asarray(volume.shape) / factors))
-    affine = volume.affine @ np.diag([*factors, 1.0])
-    affine[:3, 3] = (volume.affine @ np.array([*(factors - 1.0) / 2.0, 1.0]))[:3]
-    return affine, shape
 
 
 def resample(

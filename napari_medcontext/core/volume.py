@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from napari_medcontext.core.errors import ScanError
 
 Array = npt.NDArray[np.generic]
 Affine = npt.NDArray[np.float64]
+Spacing = tuple[float, float, float]
 
 GEOMETRY_TOLERANCE = 0.05
 """Largest displacement, in voxels, at which two grids still count as the same."""
@@ -144,3 +145,27 @@ def grid_distance(first: Volume, second: Volume) -> float:
 def same_grid(first: Volume, second: Volume) -> bool:
     """Say whether two volumes lie voxel on voxel, up to rounding in their affines."""
     return grid_distance(first, second) <= GEOMETRY_TOLERANCE
+
+
+def median_spacing(spacings: Sequence[Spacing]) -> Spacing:
+    """Return the spacing to which scans are resampled where nobody chose one.
+
+    Parameters
+    ----------
+    spacings
+        Of the training scans along x, y, z, in millimetres.
+    """
+    x, y, z = (round(float(size), 4) for size in np.median(spacings, axis=0))
+    return x, y, z
+
+
+def resampled_grid(volume: Volume, spacing: Spacing) -> tuple[Affine, tuple[int, ...]]:
+    """Return affine and shape of a grid of another spacing that covers the same field of view.
+
+    Voxels keep their outer edges: the first voxel's outer corner stays where it was.
+    """
+    factors = np.asarray(spacing) / np.asarray(volume.spacing)
+    shape = tuple(max(1, int(side)) for side in np.round(np.asarray(volume.shape) / factors))
+    affine = volume.affine @ np.diag([*factors, 1.0])
+    affine[:3, 3] = (volume.affine @ np.array([*(factors - 1.0) / 2.0, 1.0]))[:3]
+    return affine, shape

@@ -23,7 +23,6 @@ from qtpy.QtWidgets import (
 
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.scores import ClassScore, scores_to_text, write_scores
-from napari_medcontext.layer_geometry import is_aid
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.widgets.comparison import Meaning, Outcome, evaluated
 from napari_medcontext.widgets.error_view import ErrorView
@@ -229,11 +228,7 @@ class CompareDock(QWidget):
     def _follow_layers(self) -> None:
         if not isalive(self):
             return
-        layers = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Labels) and not is_aid(layer)
-        ]
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
         for box in (self.prediction_box, self.reference_box):
             box.show_layers(layers)
         self.prediction_box.suggest(newest_prediction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 PLUGIN = "napari-medcontext"
-Dock = Literal["Train", "Preview", "Predict", "Compare"]
+Dock = Literal["Train", "Preview", "Predict", "Compare", "Inspect"]
 
 
 def open_dock(viewer: Any, name: Dock) -> Any:

@@ -12,23 +12,23 @@ from napari.layers import Labels, Shapes
 from napari.qt.threading import create_worker
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QColor, QKeySequence
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QListWidget, QVBoxLayout, QWidget
 
-from napari_medcontext.aid_layers import find_aid, remove_aid, show_aid
 from napari_medcontext.colours import ERROR_COLOURS
 from napari_medcontext.core.error_map import INVENTED, MISSED, OTHER_CLASS, RIGHT, ErrorRegion
 from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.volume import Volume
+from napari_medcontext.core.volume import Array, Volume
 from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
 from napari_medcontext.layer_volumes import layer_to_volume
+from napari_medcontext.overlays import show_on, shown_over, take_away
 from napari_medcontext.widgets.comparison import (
     DISPLAYED_AXIS,
     ErrorsFound,
     Meaning,
     errors_between,
 )
-from napari_medcontext.widgets.parts import button, choices, label, row, tick_box
+from napari_medcontext.widgets.parts import button, choices, label, row, shortcut, tick_box
 from napari_medcontext.widgets.slice_curve import SliceCurve
 from napari_medcontext.widgets.slice_jump import look_at_voxel, shown_slice
 
@@ -45,6 +45,11 @@ BOXED = 5
 CONTOUR_WIDTH = 1
 OPACITY = 0.9
 """Little of the labels below shines through: a legend's colours must be those on the scan."""
+ERROR_ATTRIBUTES = {
+    "colormap": {None: "transparent", 0: "transparent", **ERROR_COLOURS},
+    "features": {INDEX_COLUMN: list(KIND_NAMES), CLASS_COLUMN: list(KIND_NAMES.values())},
+    "opacity": OPACITY,
+}
 EDGE_WIDTH_MM = 0.8
 
 
@@ -113,16 +118,14 @@ class ErrorView(QWidget):
         self.boxes_box = tick_box(
             "errors_boxes", "Boxes", f"Draw a box with its volume round the {BOXED} largest errors."
         )
-        self.worst_button = _shortcut_button(
-            "errors_worst",
-            "Worst slice",
-            "Go to the slice with most errors.",
-            "Alt+W",
-            self.go_worst,
+        self.worst_button = button(
+            "errors_worst", "Worst slice", "Go to the slice with most errors.", self.go_worst
         )
-        self.next_button = _shortcut_button(
-            "errors_next", "Next error", "Go to the next largest error.", "Alt+N", self.go_next
+        shortcut(self.worst_button, "Alt+W")
+        self.next_button = button(
+            "errors_next", "Next error", "Go to the next largest error.", self.go_next
         )
+        shortcut(self.next_button, "Alt+N")
         self.legend = label("errors_legend")
         self.largest = QListWidget()
         self.largest.setObjectName("errors_largest")
@@ -131,6 +134,7 @@ class ErrorView(QWidget):
         self.curve = SliceCurve(
             "errors_curve", "DSC", "The Dice of each slice along the slider's axis."
         )
+        self.curve.setYRange(0, 1)
         self.errors_box.toggled.connect(lambda _: self._renew())
         self.boxes_box.toggled.connect(lambda _: self._renew())
         self.style.currentIndexChanged.connect(lambda _: self._restyle())
@@ -159,7 +163,7 @@ class ErrorView(QWidget):
     def explained(self) -> tuple[list[tuple[str, QColor]], str]:
         """Return the legend of the errors that are seen, and what and which slice they are of."""
         layer, pair = (
-            find_aid(self._viewer, ERRORS),
+            shown_over(self._viewer, ERRORS),
             self._pair(),
         )
         if self._found is None or self._looked is None or pair is None or layer is None:
@@ -214,42 +218,30 @@ class ErrorView(QWidget):
         self.legend.setText(_legend_text(found) if found is not None and there else "")
         if found is None or pair is None or self._looked is None:
             self.title.setText("Press a row of the table to see where its errors are.")
-            remove_aid(self._viewer, ERRORS)
-            remove_aid(self._viewer, BOXES)
+            take_away(self._viewer, ERRORS)
+            take_away(self._viewer, BOXES)
             return
         what = self._looked.class_name or "all classes"
         self.title.setText(f"Errors of “{pair[0].name}”: {what}")
-        self._show_layers(found, *pair)
+        self._show_layers(found, pair[1])
 
-    def _show_layers(self, found: ErrorsFound, prediction: Labels, reference: Labels) -> None:
+    def _show_layers(self, found: ErrorsFound, reference: Labels) -> None:
         if reference not in self._viewer.layers:
             return
         if self.errors_box.isChecked():
-            layer = show_aid(
-                self._viewer,
-                Labels,
-                ERRORS,
-                reference,
-                found.errors,
-                f"errors: {prediction.name}",
-                colormap={None: "transparent", 0: "transparent", **ERROR_COLOURS},
-                features={INDEX_COLUMN: list(KIND_NAMES), CLASS_COLUMN: list(KIND_NAMES.values())},
-                opacity=OPACITY,
-            )
+            layer = show_on(self._viewer, Labels, found.errors, reference, ERRORS, ERROR_ATTRIBUTES)
             layer.contour = self.style.currentData()
         else:
-            remove_aid(self._viewer, ERRORS)
+            take_away(self._viewer, ERRORS)
         boxes = found.largest[:BOXED] if self.boxes_box.isChecked() else ()
         if boxes:
-            attributes = _box_attributes(boxes)
-            shapes = attributes.pop("data")
-            name = f"error boxes: {prediction.name}"
-            show_aid(self._viewer, Shapes, BOXES, reference, shapes, name, **attributes)
+            shapes, attributes = _rectangles(boxes)
+            show_on(self._viewer, Shapes, shapes, reference, BOXES, attributes)
         else:
-            remove_aid(self._viewer, BOXES)
+            take_away(self._viewer, BOXES)
 
     def _restyle(self) -> None:
-        layer = find_aid(self._viewer, ERRORS)
+        layer = shown_over(self._viewer, ERRORS)
         if isinstance(layer, Labels):
             layer.contour = self.style.currentData()
 
@@ -292,12 +284,6 @@ def _found(volumes: list[Volume], meaning: Meaning, class_id: int) -> Any:
         return error
 
 
-def _shortcut_button(name: str, text: str, tip: str, keys: str, action: Any) -> QWidget:
-    made = button(name, text, f"{tip} ({keys})", action)
-    made.setShortcut(QKeySequence(keys))
-    return made
-
-
 def _legend_text(found: ErrorsFound) -> str:
     return "&nbsp;&nbsp; ".join(
         f"<span style='color:{ERROR_COLOURS[kind]}'>■</span> {KIND_NAMES[kind]}"
@@ -319,7 +305,7 @@ def _volume_text(region: ErrorRegion) -> str:
     return f"{region.volume_ml:.2f} ml" if region.volume_ml < 10 else f"{region.volume_ml:.0f} ml"
 
 
-def _box_attributes(regions: Sequence[ErrorRegion]) -> dict[str, Any]:
+def _rectangles(regions: Sequence[ErrorRegion]) -> tuple[list[Array], dict[str, Any]]:
     """Return a rectangle for each slice of each region, for napari draws no boxes in 2D."""
     shapes, colours, texts = [], [], []
     for region in regions:
@@ -331,8 +317,7 @@ def _box_attributes(regions: Sequence[ErrorRegion]) -> dict[str, Any]:
             shapes.append(np.array([(index, *corner) for corner in corners]))
             colours.append(ERROR_COLOURS[region.kind])
             texts.append(_volume_text(region))
-    return {
-        "data": shapes,
+    return shapes, {
         "shape_type": "rectangle",
         "edge_color": colours,
         "face_color": "transparent",

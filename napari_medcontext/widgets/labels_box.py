@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy
 
+from napari_medcontext.layer_geometry import is_aid
 from napari_medcontext.widgets.fold import Fold
 from napari_medcontext.widgets.parts import TICKS, ChoiceBox
 
@@ -17,8 +18,12 @@ class LabelsBox(ChoiceBox):
     """A choice among Labels layers that holds on to the layer itself.
 
     It follows the layer list: a renamed or moved layer stays chosen, and a removed one is
-    shown as removed, with no other in its place.
+    shown as removed, with no other in its place. Layers in which a dock
+    shows what it found are not offered.
     """
+
+    words = ("choose labels", "no labels are open")
+    """What it says while nothing is chosen, and where there is nothing to choose."""
 
     def __init__(self, name: str, tip: str) -> None:
         super().__init__()
@@ -46,7 +51,7 @@ class LabelsBox(ChoiceBox):
     def show_layers(self, layers: list[Labels]) -> None:
         """Offer these layers and keep the chosen one, if it is still among them."""
         chosen = self.layer
-        self._layers = layers
+        self._layers = layers = [layer for layer in layers if not is_aid(layer)]
         self.clear()
         self.addItems([layer.name for layer in layers])
         self._select(chosen)
@@ -54,15 +59,19 @@ class LabelsBox(ChoiceBox):
             self.setPlaceholderText(f"“{chosen.name}” was removed")
             self._settled = True
         if not layers:
-            self.setPlaceholderText("no labels are open")
+            self.setPlaceholderText(self.words[1])
             self._settled = False
         elif not self._settled:
-            self.setPlaceholderText("choose labels")
+            self.setPlaceholderText(self.words[0])
 
     def choose(self, layer: Labels) -> None:
         """Select a layer, so that no suggestion replaces it."""
         self._select(layer)
         self._settle()
+
+    def forget(self) -> None:
+        """Take the choice back, so that suggestions count again."""
+        self._settled = False
 
     def suggest(self, pick: Callable[[list[Labels]], Labels | None]) -> None:
         """Select what ``pick`` takes from the layers, unless a choice was made."""
@@ -75,6 +84,18 @@ class LabelsBox(ChoiceBox):
 
     def _settle(self) -> None:
         self._settled = True
+
+
+class ScanBox(LabelsBox):
+    """A choice among Image layers, of the same kind."""
+
+    words = ("choose a scan", "no scan is open")
+
+    @property
+    def scan(self) -> Image | None:
+        """The chosen layer, if any."""
+        layer = self.layer
+        return layer if isinstance(layer, Image) else None
 
 
 class LabelsTicks(Fold):

@@ -121,6 +121,11 @@ class PanelViewer(QWidget):
         newest = self._pending or self._current
         return newest[0].image if newest else None
 
+    @property
+    def contents(self) -> tuple[Panel, ...]:
+        """What the panels show; empty before there is anything."""
+        return self._current
+
     def show_3d(self, on: bool) -> None:
         """Show volumes, or slices of them."""
         self.model.dims.ndisplay = 3 if on else 2
@@ -145,10 +150,10 @@ class PanelViewer(QWidget):
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Stop the slider's animation, whose thread may not outlive the window."""
         super().hideEvent(event)
-        if (canvas := self._canvas()) is not None:
+        if (canvas := self.canvas()) is not None:
             canvas.dims.stop()
 
-    def _canvas(self) -> QtViewer | None:
+    def canvas(self) -> QtViewer | None:
         """Return the canvas, which only Qt holds, so that it dies with its window."""
         return self.findChild(QtViewer)
 
@@ -182,7 +187,7 @@ class PanelViewer(QWidget):
 
     def _show(self, contents: tuple[Panel, ...]) -> Iterator[None]:
         """Show contents, or only get ready for them if there are none yet."""
-        if self._canvas() is None:
+        if self.canvas() is None:
             self._make_canvas()
             yield
         if not self.model.layers:
@@ -199,7 +204,7 @@ class PanelViewer(QWidget):
     @contextmanager
     def _undrawn(self) -> Iterator[None]:
         """Draw once at the end: each drawing takes longer than all the rest of a renewal."""
-        canvas = self._canvas().canvas.native
+        canvas = self.canvas().canvas.native
         canvas.setUpdatesEnabled(False)
         try:
             yield

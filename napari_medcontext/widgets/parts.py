@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtGui import QKeySequence, QShortcut, QWheelEvent
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -59,6 +60,13 @@ def button(name: str, text: str, tip: str, action: Callable[[], object]) -> QPus
     made.setToolTip(tip)
     made.clicked.connect(lambda _: action())
     return made
+
+
+def shortcut(pressed: QAbstractButton, keys: str) -> None:
+    """Let keys press a button as long as it is in sight, and say so in its tooltip."""
+    made = QShortcut(QKeySequence(keys), pressed)
+    made.activated.connect(pressed.click)
+    pressed.setToolTip(f"{pressed.toolTip()} Keys: {keys}.")
 
 
 def choices(name: str, tip: str, options: Sequence[tuple[str, Any]]) -> ChoiceBox:

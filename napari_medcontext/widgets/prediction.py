@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ from napari_medcontext.core.events import Event, PredictionProgress, PredictionS
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.jobs import PredictFolder, PredictSpec, probability_path
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.runners import ProcessRunner
 from napari_medcontext.snapshots import Scan, planned_cases, writer
 from napari_medcontext.viewer_layers import add_prediction
+from napari_medcontext.widgets.mortal import MortalRunner
 from napari_medcontext.widgets.work import Work
-
-SECONDS_TO_DIE = 5.0
 
 
 class Prediction(QObject):
@@ -87,7 +84,7 @@ class Prediction(QObject):
             self._folder.create(spec)
 
         title = f"Predicting with {run.name}"
-        self._work = Work(_MortalRunner(self._folder), prepare, title, self._clean_up)
+        self._work = Work(MortalRunner(self._folder), prepare, title, self._clean_up)
         self._work.event_received.connect(self._receive)
 
     @property
@@ -164,18 +161,3 @@ class Prediction(QObject):
                 shutil.rmtree(part, ignore_errors=True)
         else:
             shutil.rmtree(self._folder.path, ignore_errors=True)
-
-
-class _MortalRunner(ProcessRunner):
-    """A child process that ends when it is let go: nobody would fetch its answers."""
-
-    def events(self) -> Iterator[Event]:
-        yield from super().events()
-        assert self._process is not None
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(SECONDS_TO_DIE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()

@@ -9,24 +9,16 @@ from typing import Any
 import numpy as np
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QButtonGroup,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSlider,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_medcontext.core.events import Event, PreviewReady, RunStarted
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.viewer_layers import add_volumes
 from napari_medcontext.widgets.beat import Beat
-from napari_medcontext.widgets.contrast import contrast_slider
+from napari_medcontext.widgets.panel_controls import PanelControls
 from napari_medcontext.widgets.panel_layers import Panel
 from napari_medcontext.widgets.panels import PanelViewer
-from napari_medcontext.widgets.parts import button, label, row, tick_box
+from napari_medcontext.widgets.parts import button, label, row
 from napari_medcontext.widgets.session import real_viewer, session_of
 
 DOCK_NAME = "Preview (napari-medcontext)"
@@ -83,32 +75,13 @@ class PreviewDock(QWidget):
         layout.addLayout(self._controls())
 
     def _controls(self) -> QHBoxLayout:
-        self.slices_button = QPushButton("2D", toolTip="Show one slice of the scan.")
-        self.volumes_button = QPushButton("3D", toolTip="Show the whole scan, to turn around.")
-        choice = QButtonGroup(self)
-        for dimensions in (self.slices_button, self.volumes_button):
-            dimensions.setCheckable(True)
-            dimensions.setFixedWidth(40)
-            choice.addButton(dimensions)
-        self.slices_button.setChecked(True)
-        self.volumes_button.toggled.connect(self.panels.show_3d)
-        self.panels.volumes_shown.connect(self._press_dimensions)
-        self.link_box = tick_box(
-            "preview_link",
-            "Link slices",
-            "Show the same slice, in mm, here and in the main window.",
+        self.controls = controls = PanelControls("preview", self.panels, self.header.text)
+        self.slices_button, self.volumes_button = controls.slices_button, controls.volumes_button
+        self.link_box = controls.link_box
+        self.contrast_slider, self.opacity_slider = (
+            controls.contrast_slider,
+            controls.opacity_slider,
         )
-        self.link_box.toggled.connect(self.panels.link_slices)
-        self.contrast_slider = contrast_slider(
-            "preview_contrast",
-            "The intensities that are shown darkest and brightest, in all panels.",
-            self.panels.contrast,
-        )
-        self.opacity_slider = QSlider(Qt.Orientation.Horizontal)
-        self.opacity_slider.setRange(0, 100)
-        self.opacity_slider.setToolTip("How much the labels cover the scan, in per cent.")
-        self.opacity_slider.valueChanged.connect(self._set_opacity)
-        self.opacity_slider.setValue(50)
         self.keep_button = button(
             "preview_keep",
             "Keep as layers",
@@ -117,12 +90,7 @@ class PreviewDock(QWidget):
             self.keep_as_layers,
         )
         self.keep_button.setEnabled(False)
-        controls = row(self.slices_button, self.volumes_button, self.link_box)
-        for title, slider in (("Contrast", self.contrast_slider), ("Labels", self.opacity_slider)):
-            controls.addWidget(QLabel(title))
-            controls.addWidget(slider, stretch=1)
-        controls.addWidget(self.keep_button)
-        return controls
+        return row(controls, self.keep_button)
 
     def keep_as_layers(self) -> None:
         """Add what is shown to the main viewer: the scan, the masked scan and the labels."""
@@ -156,12 +124,6 @@ class PreviewDock(QWidget):
         """Return the image that is on show where the new one equals it: it need not be drawn."""
         shown = self.panels.shown_image
         return shown if np.array_equal(shown, preview.image) else preview.image
-
-    def _set_opacity(self, per_cent: int) -> None:
-        self.panels.set_labels_opacity(per_cent / 100)
-
-    def _press_dimensions(self, volumes: bool) -> None:
-        (self.volumes_button if volumes else self.slices_button).setChecked(True)
 
     def _tell_age(self) -> None:
         if self._preview is not None:

@@ -1,4 +1,4 @@
-"""What the docks of one viewer share: the training, comparison and prediction under way."""
+"""What the docks of one viewer share: training, comparison, prediction, inspection under way."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from napari_medcontext.runners import (
 from napari_medcontext.widgets.work import Work
 
 if TYPE_CHECKING:
+    from napari_medcontext.widgets.inspection import Inspection
     from napari_medcontext.widgets.prediction import Prediction
 
 CloseChoice = Literal["continue", "stop", "cancel"]
@@ -59,6 +60,8 @@ class Session(QObject):
         open in mid-run."""
         self.prediction: Prediction | None = None
         """The prediction under way, if any."""
+        self.inspection: Inspection | None = None
+        """What holds a run and a scan ready for questions, if any."""
         self.ask_on_close: Callable[[QWidget, bool], CloseChoice] = ask_on_close
         self._work: Work | None = None
         self._closing = False
@@ -109,6 +112,18 @@ class Session(QObject):
         prediction.ended.connect(self._drop_prediction)
         prediction.start()
 
+    def inspect(self, inspection: Inspection) -> None:
+        """Hold a run and a scan ready for questions, in place of those before."""
+        self.end_inspection()
+        self.inspection = inspection
+        inspection.start()
+
+    def end_inspection(self) -> None:
+        """Answer no more questions."""
+        if self.inspection is not None:
+            self.inspection.let_go()
+            self.inspection = None
+
     def watch_window(self, window: QObject) -> None:
         """Ask what becomes of the run when this window is closed."""
         window.installEventFilter(self)
@@ -125,6 +140,7 @@ class Session(QObject):
         if self.prediction is not None:
             self.prediction.let_go()
             self._drop_prediction()
+        self.end_inspection()
         return False
 
     def _drop_prediction(self) -> None:

@@ -33,6 +33,7 @@ OTHER_DOCKS: dict[Dock, str] = {
     "Preview": "Watch what the student and the teacher answer while they learn.",
     "Predict": "Apply this run to open scans.",
     "Compare": "Score a prediction against a reference.",
+    "Inspect": "See what is hidden, what comes back, and where the networks disagree.",
 }
 
 

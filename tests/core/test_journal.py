@@ -16,6 +16,22 @@ def preview(step, teacher=True):
     )
 
 
+def reconstruction(ask):
+    grid = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    ids = (grid + ask).astype(np.uint8)
+    return e.Reconstructed(
+        ask, "scan", np.eye(4), grid, grid / 2, ids, ids, ids > 3, 0.5, 0.7, {2: 0.25}, {2: 0.5}
+    )
+
+
+def disagreement(ask):
+    values = np.full((2, 3, 4), ask, dtype=np.float32)
+    by_slice = np.array([0.5, 0.25], dtype=np.float32)
+    return e.DisagreementFound(
+        ask, "scan", np.eye(4), values, "x", by_slice, np.array([0, 1]), 2, True, 0.1
+    )
+
+
 EXAMPLES = [
     e.Preparing("Looking at “Schädel”", 1, 6),
     e.RunStarted(
@@ -33,6 +49,17 @@ EXAMPLES = [
     e.Warned("odd"),
     e.StudyProgress("unet · default · seed 0", 1, 6),
     e.TrainingScored("unet · default · seed 0", 50, 12.5, 0.81),
+    e.InspectionReady(
+        *("scan", 9, "CPU", {2: "a"}, ("token", "mean", "noise"), True, "z", (1.0, 1.0, 2.5)),
+        *(np.eye(4), np.zeros((2, 3, 4), np.float32), np.ones((2, 3, 4), np.uint8)),
+    ),
+    e.InspectionProgress(3, 0.5),
+    reconstruction(3),
+    disagreement(4),
+    e.ProbeFinished(5, "scan", ({"class_id": 2, "dsc": 0.5}, {"class_id": 3, "dsc": 0.25}), 2.5),
+    e.AskFailed(6, "there is no class 9"),
+    e.AskDropped(7),
+    e.ProbeProgress("run · scan", 1, 6, 0.25),
     e.RunFinished("failed", 3, "no “more”", "/a/output.log"),
 ]
 
@@ -153,3 +180,31 @@ def test_old_preview_that_cannot_be_removed_ends_nothing(tmp_path, writer):
     (file / "in the way").mkdir(parents=True)
     writer.write(preview(3))
     assert [event.step for event in JournalReader(tmp_path).read()] == [2, 3]
+
+
+def test_each_kind_of_event_with_arrays_keeps_its_own_newest(tmp_path, writer):
+    for number in range(1, 5):
+        writer.write(reconstruction(number))
+        writer.write(disagreement(number))
+    writer.write(preview(1))
+    back = list(JournalReader(tmp_path).read())
+    assert [(type(event), getattr(event, "ask", 0)) for event in back] == [
+        (e.Reconstructed, 3),
+        (e.DisagreementFound, 3),
+        (e.Reconstructed, 4),
+        (e.DisagreementFound, 4),
+        (e.PreviewReady, 0),
+    ]
+    kept = sorted(path.name for path in (tmp_path / "previews").glob("*-mask.npy"))
+    assert kept == ["reconstructed-000003-mask.npy", "reconstructed-000004-mask.npy"]
+
+
+def test_answers_of_an_earlier_attempt_are_dropped_too(tmp_path, writer):
+    writer.write(reconstruction(1))
+    writer.close()
+    second = JournalWriter(tmp_path)
+    for number in (2, 3):
+        second.write(reconstruction(number))
+    second.close()
+    kept = sorted(path.name for path in (tmp_path / "previews").glob("*-mask.npy"))
+    assert kept == ["reconstructed-000002-mask.npy", "reconstructed-000003-mask.npy"]

@@ -11,9 +11,8 @@ from napari_medcontext.core.transforms import (
     prepare_labels,
     probability_on,
     resample,
-    resampled_grid,
 )
-from napari_medcontext.core.volume import Volume
+from napari_medcontext.core.volume import Volume, resampled_grid
 
 GRIDS = [
     ("RAS", (1.0, 1.0, 1.0), (24, 24, 20)),

@@ -6,8 +6,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 
-from napari_medcontext.aid_layers import find_aid
 from napari_medcontext.core.error_map import INVENTED, MISSED, OTHER_CLASS, RIGHT
+from napari_medcontext.overlays import shown_over
 from napari_medcontext.pairing import pair_layers
 from napari_medcontext.widgets.compare import CompareDock
 from napari_medcontext.widgets.error_view import BOXES, ERRORS
@@ -58,7 +58,7 @@ def look_at(dock, qtbot, row: int) -> None:
 
 
 def errors_of(viewer) -> np.ndarray:
-    return np.asarray(find_aid(viewer, ERRORS).data)
+    return np.asarray(shown_over(viewer, ERRORS).data)
 
 
 def test_chosen_class_alone_is_shown_right_and_wrong(viewer, dock, qtbot, prediction, reference):
@@ -68,13 +68,13 @@ def test_chosen_class_alone_is_shown_right_and_wrong(viewer, dock, qtbot, predic
     assert ((errors == RIGHT) == (first & second)).all()
     assert ((errors == INVENTED) == (first & ~second)).all()
     assert ((errors == MISSED) == (second & ~first)).all()
-    layer = find_aid(viewer, ERRORS)
+    layer = shown_over(viewer, ERRORS)
     assert list(layer.scale) == list(reference.scale)
     assert list(layer.translate) == list(reference.translate)
     assert "class 1" in dock.errors.title.text()
     look_at(dock, qtbot, 1)
     assert (errors_of(viewer)[2, 4:6, 4:6] == INVENTED).all()
-    assert len([layer for layer in viewer.layers if layer.name.startswith("errors")]) == 1
+    assert len([layer for layer in viewer.layers if "errors" in layer.name]) == 1
 
 
 def test_row_jumps_to_its_worst_slice_and_the_curve_marks_it(viewer, dock, qtbot, reference):
@@ -117,9 +117,9 @@ def test_all_classes_show_one_in_the_place_of_another(viewer, dock, qtbot):
 def test_outline_boxes_and_switching_off(viewer, dock, qtbot, prediction):
     look_at(dock, qtbot, 0)
     dock.errors.style.setCurrentText("outline")
-    assert find_aid(viewer, ERRORS).contour == 1
+    assert shown_over(viewer, ERRORS).contour == 1
     dock.errors.boxes_box.setChecked(True)
-    boxes = find_aid(viewer, BOXES)
+    boxes = shown_over(viewer, BOXES)
     assert isinstance(boxes, Shapes)
     assert next(iter(boxes.features["volume"])) == "0.36 ml"
     corners = np.asarray(boxes.data[0])
@@ -128,7 +128,7 @@ def test_outline_boxes_and_switching_off(viewer, dock, qtbot, prediction):
     assert (corners[:, 1:].max(axis=0) == 9.5).all()
     dock.errors.boxes_box.setChecked(False)
     dock.errors.errors_box.setChecked(False)
-    assert find_aid(viewer, BOXES) is find_aid(viewer, ERRORS) is None
+    assert shown_over(viewer, BOXES) is shown_over(viewer, ERRORS) is None
     assert prediction in viewer.layers
 
 
@@ -144,7 +144,7 @@ def test_layers_of_the_user_stay_as_they_are(viewer, dock, qtbot, prediction, re
     image = viewer.add_image(
         np.zeros((10, 20, 30)), scale=SCALE, translate=(100.0, 0.0, 0.0), units=("mm",) * 3
     )
-    assert pair_layers([image], [find_aid(viewer, ERRORS)]) == [(image, None)]
+    assert pair_layers([image], [shown_over(viewer, ERRORS)]) == [(image, None)]
     assert pair_layers([image], [reference]) == [(image, reference)]
 
 
@@ -152,11 +152,11 @@ def test_errors_layer_that_was_deleted_comes_back_and_gone_references_end_it(
     viewer, dock, qtbot, reference
 ):
     look_at(dock, qtbot, 0)
-    viewer.layers.remove(find_aid(viewer, ERRORS))
+    viewer.layers.remove(shown_over(viewer, ERRORS))
     look_at(dock, qtbot, 1)
-    assert find_aid(viewer, ERRORS) is not None
+    assert shown_over(viewer, ERRORS) is not None
     viewer.layers.remove(reference)
-    assert find_aid(viewer, ERRORS) is None
+    assert shown_over(viewer, ERRORS) is None
     dock.errors.go_worst()
     dock.table.selectRow(0)
 

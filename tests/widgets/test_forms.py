@@ -44,6 +44,7 @@ OTHERS = {
         "seed": 12,
         "validate_every": 7,
         "preview_every": 2.5,
+        "kept_previews": 7,
         "checkpoint_every": 1.25,
     },
     "device": {"device": "cpu", "precision": "float32", "threads": 3},

@@ -103,7 +103,7 @@ def test_contents_on_the_same_grid_are_drawn_once(panels, show, qtbot):
     show(panels, make_contents())
     qtbot.wait(300)
     drawn = []
-    canvas = panels._canvas().canvas._scene_canvas
+    canvas = panels.canvas().canvas._scene_canvas
     canvas.events.draw.connect(lambda event: drawn.append(event))
     show(panels, make_contents(1))
     qtbot.waitUntil(lambda: bool(drawn), timeout=5000)

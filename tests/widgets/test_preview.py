@@ -4,8 +4,10 @@ import weakref
 import numpy as np
 import pytest
 from napari.utils._proxies import PublicOnlyProxy
+from qtpy.QtGui import QColor, QImage
 from qtpy.QtWidgets import QApplication, QLineEdit
 
+from napari_medcontext.colours import class_colour
 from napari_medcontext.core.events import PreviewReady, RunFinished, RunStarted
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.widgets.preview import (
@@ -230,6 +232,32 @@ def test_answers_of_the_last_run_leave_the_panels_when_another_begins(
     assert all(np.any(layer.data) for layer in dock.panels.model.layers[1::2])
     session_of(viewer).run_changed.emit(None)
     assert "It makes no previews" in dock.header.text()
+
+
+def test_picture_has_the_panels_with_legend_and_caption(dock, send, tmp_path):
+    send(run_started())
+    send(preview())
+    zoom = dock.panels.model.scene.camera.zoom
+    dock.controls.save_picture(tmp_path / "panels.png")
+    picture = QImage(str(tmp_path / "panels.png"))
+    canvas = dock.panels.canvas().canvas.native
+    assert picture.width() > 1.5 * canvas.width()
+    assert dock.panels.model.scene.camera.zoom == zoom
+    legend = {
+        picture.pixelColor(x, y).name()
+        for x in range(0, picture.width(), 3)
+        for y in range(picture.height() - 110, picture.height(), 3)
+    }
+    colours = {QColor.fromRgbF(*(float(part) for part in class_colour(k))).name() for k in (1, 2)}
+    assert colours | {"#ffffff"} <= legend
+
+
+def test_picture_of_nothing_is_refused(dock, monkeypatch, tmp_path):
+    shown: list[str] = []
+    monkeypatch.setattr("napari_medcontext.widgets.panel_controls.show_error", shown.append)
+    dock.controls.save_picture(tmp_path / "panels.png")
+    assert "nothing to take a picture of" in shown[0]
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_can_be_kept_before_the_first_preview(viewer, dock):

@@ -5,7 +5,12 @@ This package imports no torch, so that a window may draw masks; the modules ``to
 """
 
 from napari_medcontext.core.masking.axis import AXES, choose_axis
-from napari_medcontext.core.masking.blocks import block_voxels, check_masking, mask_unit
+from napari_medcontext.core.masking.blocks import (
+    block_voxels,
+    check_masking,
+    mask_unit,
+    whole_units,
+)
 from napari_medcontext.core.masking.schemes import draw_blocks, draw_mask, draw_tubes
 from napari_medcontext.core.masking.structure import draw_structure
 
@@ -19,4 +24,5 @@ __all__ = [
     "draw_structure",
     "draw_tubes",
     "mask_unit",
+    "whole_units",
 ]

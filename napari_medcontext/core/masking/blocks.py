@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import SettingsError
@@ -53,6 +54,15 @@ def block_voxels(
     x, y, z = (
         max(grain, round(settings.block_size_mm / size / grain) * grain)
         for size, grain in zip(spacing, unit, strict=True)
+    )
+    return x, y, z
+
+
+def whole_units(shape: Sequence[int], unit: Size, window: Size) -> Size:
+    """Return a size of whole tokens, at least a window's; a scan hidden by voxels stays as is."""
+    x, y, z = (
+        side if grain == 1 else max(least, -(-side // grain) * grain)
+        for side, grain, least in zip(shape, unit, window, strict=True)
     )
     return x, y, z
 

@@ -16,7 +16,10 @@ from napari_medcontext.core.study.plan import Cell, StudyFolder, checkpoint_step
 from napari_medcontext.core.study.rows import ScoreRow, Series, read_rows, write_rows
 
 Question = Callable[[], bool]
-NOT_COMPARED = {"training": ("checkpoint_every", "preview_every"), "device": ("threads",)}
+NOT_COMPARED = {
+    "training": ("checkpoint_every", "kept_previews", "preview_every"),
+    "device": ("threads",),
+}
 """Settings that change no result, and so may differ when a training goes on."""
 
 
