@@ -62,6 +62,7 @@ def show_on(
     data: Any,
     layer: Layer,
     what: str,
+    about: str,
     attributes: Mapping[str, Any],
 ) -> _LayerType:
     """Show something on the very voxels of a layer, in place of what was shown of this kind.
@@ -75,11 +76,13 @@ def show_on(
         Along the axes of the layer's data.
     layer
         The layer that it lies on.
+    about
+        What it is about; the name begins with it.
     """
     metadata = {METADATA_KEY: noted_of(layer, list(viewer.layers))}
     place = placement(layer) | {"metadata": metadata}
     lies = world_matrix(layer)
-    return _shown(viewer, layer_type, data, f"{layer.name} · {what}", what, place, lies, attributes)
+    return _shown(viewer, layer_type, data, f"{about} · {what}", what, place, lies, attributes)
 
 
 def shown_over(viewer: ViewerModel, what: str) -> Layer | None:

@@ -14,26 +14,19 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
-    QFormLayout,
     QScrollArea,
     QSplitter,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_medcontext.core.errors import MedContextError, ScanError
+from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.scores import ClassScore, scores_to_text, write_scores
 from napari_medcontext.layer_volumes import layer_to_volume
+from napari_medcontext.widgets.compare_choice import CompareChoice
 from napari_medcontext.widgets.comparison import Meaning, Outcome, evaluated
 from napari_medcontext.widgets.error_view import ErrorView
 from napari_medcontext.widgets.figure import canvas_figure, save_figure
-from napari_medcontext.widgets.labels_box import (
-    LabelsBox,
-    LabelsTicks,
-    fitting_reference,
-    newest_prediction,
-    overlies,
-)
 from napari_medcontext.widgets.parts import button, label, row
 from napari_medcontext.widgets.score_table import ScoreTable, class_swatch, summary_text
 from napari_medcontext.widgets.scoring_choice import ScoringChoice
@@ -74,12 +67,6 @@ class CompareDock(QWidget):
         self._asked: _Asked | None = None
         self._compared: _Asked | None = None
         self._build()
-        self.prediction_box.activated.connect(lambda _: self._suggest())
-        self.reference_box.activated.connect(lambda _: self._suggest())
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered, events.renamed):
-            event.connect(self._follow_layers)
-        self._follow_layers()
 
     def sizeHint(self) -> QSize:
         """Return the size at which every column can be read."""
@@ -87,17 +74,14 @@ class CompareDock(QWidget):
 
     def choose(self, prediction: Labels, reference: Labels | None = None) -> None:
         """Select what to compare, as a user would; without a reference, one that fits."""
-        self.prediction_box.choose(prediction)
-        if reference is not None:
-            self.reference_box.choose(reference)
-        self._suggest()
+        self.choice.choose(prediction, reference)
 
     def compare(self) -> None:
         """Start the comparison; ``compared`` tells when it is done."""
         self._tell_error(None)
         layers = list(self._viewer.layers)
         try:
-            predictions, reference = self._chosen()
+            predictions, reference = self.choice.chosen()
             volumes = [layer_to_volume(layer, layers) for layer in (*predictions, reference)]
         except MedContextError as error:
             self._tell_error(error)
@@ -150,17 +134,10 @@ class CompareDock(QWidget):
             self._tell_error(error)
 
     def _build(self) -> None:
-        self.prediction_box = LabelsBox(
-            "compare_prediction", "Labels that a network (or another person) made."
-        )
-        self.reference_box = LabelsBox(
-            "compare_reference", "Labels that are taken as the truth; on the same scan."
-        )
-        self.others = LabelsTicks(
-            "compare_others",
-            "Other predictions of the same scan, to score beside the first; the table then says by "
-            "how much the first is better.",
-        )
+        self.choice = CompareChoice(self._viewer)
+        self.choice.layers_changed.connect(self._follow_layers)
+        self.prediction_box = self.choice.prediction_box
+        self.reference_box = self.choice.reference_box
         self.scoring = ScoringChoice()
         self.compare_button = button(
             "compare_button",
@@ -196,15 +173,10 @@ class CompareDock(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        form.addRow("Prediction", self.prediction_box)
-        form.addRow("Reference", self.reference_box)
         scores = QWidget()
         layout = QVBoxLayout(scores)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        layout.addWidget(self.others)
+        layout.addWidget(self.choice)
         layout.addWidget(self.scoring)
         layout.addWidget(self.compare_button)
         layout.addWidget(self.error)
@@ -226,46 +198,11 @@ class CompareDock(QWidget):
         QVBoxLayout(self).addWidget(halves)
 
     def _follow_layers(self) -> None:
-        if not isalive(self):
-            return
-        layers = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
-        for box in (self.prediction_box, self.reference_box):
-            box.show_layers(layers)
-        self.prediction_box.suggest(newest_prediction)
-        self._suggest()
-        gone = self._compared is not None and not self._compared.all_in(layers)
-        if gone:
+        """Drop what was found as soon as a layer of it is gone."""
+        if self._compared is not None and not self._compared.all_in(list(self._viewer.layers)):
             self._compared = None
             self.errors.forget()
             self.all_button.setEnabled(False)
-
-    def _suggest(self) -> None:
-        """Suggest a reference for the prediction, and offer what else lies on it."""
-        self.reference_box.suggest(
-            lambda layers: fitting_reference(self.prediction_box.layer, layers)
-        )
-        chosen = self.prediction_box.layer, self.reference_box.layer
-        self.others.show_layers(
-            [
-                layer
-                for layer in self.prediction_box.layers
-                if layer not in chosen and chosen[1] is not None and overlies(layer, chosen[1])
-            ]
-        )
-
-    def _chosen(self) -> tuple[list[Labels], Labels]:
-        prediction, reference = self.prediction_box.layer, self.reference_box.layer
-        if prediction is None or reference is None:
-            which = "prediction" if prediction is None else "reference"
-            raise ScanError(
-                f"No {which} is chosen. Open or predict labels, then choose them as {which}."
-            )
-        if prediction is reference:
-            raise ScanError(
-                f"“{prediction.name}” is chosen as prediction and as reference. "
-                "Choose two different label layers."
-            )
-        return [prediction, *self.others.ticked()], reference
 
     def _finish(self, outcome: Outcome) -> None:
         if not isalive(self):

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import ref
 
 import numpy as np
-from napari.layers import Labels, Shapes
+from napari.layers import Labels
 from napari.qt.threading import create_worker
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
@@ -16,41 +16,34 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QListWidget, QVBoxLayout, QWidget
 
 from napari_medcontext.colours import ERROR_COLOURS
-from napari_medcontext.core.error_map import INVENTED, MISSED, OTHER_CLASS, RIGHT, ErrorRegion
+from napari_medcontext.core.error_map import RIGHT, ErrorRegion
 from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.volume import Array, Volume
-from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
+from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_volumes import layer_to_volume
-from napari_medcontext.overlays import show_on, shown_over, take_away
+from napari_medcontext.overlays import shown_over, take_away
+from napari_medcontext.widgets.class_alone import ClassAlone
 from napari_medcontext.widgets.comparison import (
     DISPLAYED_AXIS,
     ErrorsFound,
     Meaning,
     errors_between,
 )
+from napari_medcontext.widgets.error_layers import (
+    BOXED,
+    BOXES,
+    ERRORS,
+    KIND_NAMES,
+    error_text,
+    kinds_of,
+    show_boxes,
+    show_errors,
+)
 from napari_medcontext.widgets.parts import button, choices, label, row, shortcut, tick_box
 from napari_medcontext.widgets.slice_curve import SliceCurve
 from napari_medcontext.widgets.slice_jump import look_at_voxel, shown_slice
 
-KIND_NAMES = {
-    RIGHT: "right",
-    INVENTED: "invented (false positive)",
-    MISSED: "missed (false negative)",
-    OTHER_CLASS: "another class",
-}
-ERRORS, BOXES = "errors", "error boxes"
-"""The kinds of layers that are made here."""
-BOXED = 5
-"""How many of the largest errors get a box."""
 CONTOUR_WIDTH = 1
-OPACITY = 0.9
-"""Little of the labels below shines through: a legend's colours must be those on the scan."""
-ERROR_ATTRIBUTES = {
-    "colormap": {None: "transparent", 0: "transparent", **ERROR_COLOURS},
-    "features": {INDEX_COLUMN: list(KIND_NAMES), CLASS_COLUMN: list(KIND_NAMES.values())},
-    "opacity": OPACITY,
-}
-EDGE_WIDTH_MM = 0.8
+HINT = "Press a row of the table to see where its errors are."
 
 
 @dataclass(frozen=True)
@@ -87,8 +80,8 @@ class ErrorView(QWidget):
         super().__init__()
         self._viewer = viewer
         self._looked: Looked | None = None
+        self._alone = ClassAlone()
         self._found: ErrorsFound | None = None
-        self._next = 0
         self._build()
         viewer.dims.events.point.connect(self._mark_slice)
 
@@ -97,15 +90,17 @@ class ErrorView(QWidget):
     ) -> None:
         """Show a class of these two, or all classes; ``shown`` tells when it is done."""
         self._looked = Looked(ref(prediction), ref(reference), class_id, class_name)
+        self._show_alone()
         self._find()
 
     def forget(self) -> None:
         """Take all away: what was looked at is no longer what is compared."""
         self._looked = self._found = None
+        self._show_alone()
         self._renew()
 
     def _build(self) -> None:
-        self.title = label("errors_title", "Press a row of the table to see where its errors are.")
+        self.title = label("errors_title", HINT)
         self.errors_box = tick_box(
             "errors_show", "Show errors", "Show right, missed and invented voxels as a layer."
         )
@@ -118,6 +113,12 @@ class ErrorView(QWidget):
         self.boxes_box = tick_box(
             "errors_boxes", "Boxes", f"Draw a box with its volume round the {BOXED} largest errors."
         )
+        self.alone_box = tick_box(
+            "errors_alone",
+            "Class alone",
+            "Show the chosen class alone in both label layers, too; off, they are as they were.",
+        )
+        self.alone_box.toggled.connect(lambda _: self._show_alone())
         self.worst_button = button(
             "errors_worst", "Worst slice", "Go to the slice with most errors.", self.go_worst
         )
@@ -143,7 +144,7 @@ class ErrorView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.title)
-        layout.addLayout(row(self.errors_box, self.style, self.boxes_box, None))
+        layout.addLayout(row(self.errors_box, self.style, self.boxes_box, self.alone_box, None))
         layout.addWidget(self.legend)
         layout.addWidget(self.curve)
         layout.addLayout(row(self.worst_button, self.next_button, None))
@@ -173,7 +174,7 @@ class ErrorView(QWidget):
         caption = f"{what}, slice {index} of {len(self._found.by_slice)}. "
         if not layer.visible:
             return [], caption
-        kinds = _kinds(self._found)
+        kinds = kinds_of(self._found)
         return [(KIND_NAMES[kind], QColor(ERROR_COLOURS[kind])) for kind in kinds], caption
 
     def _pair(self) -> tuple[Labels, Labels] | None:
@@ -217,28 +218,37 @@ class ErrorView(QWidget):
         self.curve.show_values(found.by_slice if found is not None and there else ())
         self.legend.setText(_legend_text(found) if found is not None and there else "")
         if found is None or pair is None or self._looked is None:
-            self.title.setText("Press a row of the table to see where its errors are.")
+            self.title.setText(HINT)
             take_away(self._viewer, ERRORS)
             take_away(self._viewer, BOXES)
             return
         what = self._looked.class_name or "all classes"
         self.title.setText(f"Errors of “{pair[0].name}”: {what}")
-        self._show_layers(found, pair[1])
+        self._show_layers(found, *pair)
 
-    def _show_layers(self, found: ErrorsFound, reference: Labels) -> None:
+    def _show_layers(self, found: ErrorsFound, prediction: Labels, reference: Labels) -> None:
         if reference not in self._viewer.layers:
             return
         if self.errors_box.isChecked():
-            layer = show_on(self._viewer, Labels, found.errors, reference, ERRORS, ERROR_ATTRIBUTES)
-            layer.contour = self.style.currentData()
+            contour = self.style.currentData()
+            show_errors(self._viewer, found, prediction, reference, contour)
         else:
             take_away(self._viewer, ERRORS)
-        boxes = found.largest[:BOXED] if self.boxes_box.isChecked() else ()
-        if boxes:
-            shapes, attributes = _rectangles(boxes)
-            show_on(self._viewer, Shapes, shapes, reference, BOXES, attributes)
+        if self.boxes_box.isChecked():
+            show_boxes(self._viewer, found, prediction, reference)
         else:
             take_away(self._viewer, BOXES)
+
+    def _show_alone(self) -> None:
+        pair, looked = self._pair(), self._looked
+        if not self.alone_box.isChecked() or pair is None or looked is None or not looked.class_id:
+            self._alone.end()
+            return
+        ids = Meaning.of(*pair).ids(looked.class_id)
+        # napari shows one id alone; a region of several is left as it is.
+        self._alone.show(
+            {layer: of[0] for layer, of in zip(pair, ids, strict=True) if len(of) == 1}
+        )
 
     def _restyle(self) -> None:
         layer = shown_over(self._viewer, ERRORS)
@@ -248,7 +258,7 @@ class ErrorView(QWidget):
     def _fill_list(self, largest: Sequence[ErrorRegion]) -> None:
         self.largest.blockSignals(True)
         self.largest.clear()
-        self.largest.addItems([_error_text(region) for region in largest])
+        self.largest.addItems([error_text(region) for region in largest])
         self.largest.setCurrentRow(-1)
         self.largest.blockSignals(False)
 
@@ -287,41 +297,5 @@ def _found(volumes: list[Volume], meaning: Meaning, class_id: int) -> Any:
 def _legend_text(found: ErrorsFound) -> str:
     return "&nbsp;&nbsp; ".join(
         f"<span style='color:{ERROR_COLOURS[kind]}'>■</span> {KIND_NAMES[kind]}"
-        for kind in _kinds(found)
+        for kind in kinds_of(found)
     )
-
-
-def _kinds(found: ErrorsFound) -> list[int]:
-    return [kind for kind in KIND_NAMES if kind != OTHER_CLASS or found.class_id == 0]
-
-
-def _error_text(region: ErrorRegion) -> str:
-    first, last = region.box[DISPLAYED_AXIS].start, region.box[DISPLAYED_AXIS].stop - 1
-    where = f"slice {first}" if first == last else f"slices {first} to {last}"
-    return f"{_volume_text(region)} {KIND_NAMES[region.kind]}, {where}"
-
-
-def _volume_text(region: ErrorRegion) -> str:
-    return f"{region.volume_ml:.2f} ml" if region.volume_ml < 10 else f"{region.volume_ml:.0f} ml"
-
-
-def _rectangles(regions: Sequence[ErrorRegion]) -> tuple[list[Array], dict[str, Any]]:
-    """Return a rectangle for each slice of each region, for napari draws no boxes in 2D."""
-    shapes, colours, texts = [], [], []
-    for region in regions:
-        slices, rows, columns = region.box
-        top, bottom = rows.start - 0.5, rows.stop - 0.5
-        left, right = columns.start - 0.5, columns.stop - 0.5
-        for index in range(slices.start, slices.stop):
-            corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
-            shapes.append(np.array([(index, *corner) for corner in corners]))
-            colours.append(ERROR_COLOURS[region.kind])
-            texts.append(_volume_text(region))
-    return shapes, {
-        "shape_type": "rectangle",
-        "edge_color": colours,
-        "face_color": "transparent",
-        "edge_width": EDGE_WIDTH_MM,
-        "features": {"volume": texts},
-        "text": {"string": "{volume}", "color": "white", "size": 9, "anchor": "upper_left"},
-    }

@@ -10,7 +10,7 @@ from napari_medcontext.core.error_map import INVENTED, MISSED, OTHER_CLASS, RIGH
 from napari_medcontext.overlays import shown_over
 from napari_medcontext.pairing import pair_layers
 from napari_medcontext.widgets.compare import CompareDock
-from napari_medcontext.widgets.error_view import BOXES, ERRORS
+from napari_medcontext.widgets.error_layers import BOXES, ERRORS
 
 SCALE = (5.0, 2.0, 1.0)
 
@@ -146,6 +146,24 @@ def test_layers_of_the_user_stay_as_they_are(viewer, dock, qtbot, prediction, re
     )
     assert pair_layers([image], [shown_over(viewer, ERRORS)]) == [(image, None)]
     assert pair_layers([image], [reference]) == [(image, reference)]
+
+
+def test_class_alone_is_shown_for_a_while_and_all_is_put_back(
+    viewer, dock, qtbot, prediction, reference
+):
+    prediction.selected_label = 7
+    look_at(dock, qtbot, 1)
+    dock.errors.alone_box.setChecked(True)
+    for layer in (prediction, reference):
+        assert (layer.selected_label, layer.show_selected_label) == (2, True)
+    look_at(dock, qtbot, 0)
+    assert (reference.selected_label, reference.show_selected_label) == (1, True)
+    dock.errors.alone_box.setChecked(False)
+    assert (prediction.selected_label, prediction.show_selected_label) == (7, False)
+    assert not reference.show_selected_label
+    dock.errors.alone_box.setChecked(True)
+    viewer.layers.remove(reference)
+    assert not prediction.show_selected_label
 
 
 def test_errors_layer_that_was_deleted_comes_back_and_gone_references_end_it(
