@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.labels import LabelArray, as_label_array
+from napari_medcontext.core.labels import LabelArray, as_label_array, class_boxes
 from napari_medcontext.core.masking import (
     block_voxels,
     choose_axis,
@@ -141,21 +141,16 @@ def hidden_shares(mask: Volume, labels: Volume) -> list[HiddenShare]:
     """
     ids = as_label_array(labels.array, labels.name)
     turned = mask.reoriented(labels.orientation).array
-    places = np.nonzero(ids)
     nearest = [_nearest(have, want) for have, want in zip(ids.shape, turned.shape, strict=True)]
-    hidden = turned[tuple(at[place] for at, place in zip(nearest, places, strict=True))]
-    found, index = np.unique(ids[places], return_inverse=True)
-    total = np.bincount(index, minlength=len(found))
-    covered = np.bincount(index, weights=hidden, minlength=len(found))
-    return [
-        HiddenShare(
-            int(class_id),
-            labels.class_names.get(int(class_id), f"class {class_id}"),
-            float(part / whole),
-            float(whole * labels.voxel_volume_ml),
-        )
-        for class_id, part, whole in zip(found, covered, total, strict=True)
-    ]
+    shares = []
+    for class_id, box in class_boxes(ids).items():
+        inside = ids[box] == class_id
+        at = [places[side] for places, side in zip(nearest, box, strict=True)]
+        voxels = int(np.count_nonzero(inside))
+        share = float(np.count_nonzero(turned[np.ix_(*at)][inside]) / voxels)
+        name = labels.class_names.get(class_id, f"class {class_id}")
+        shares.append(HiddenShare(class_id, name, share, voxels * labels.voxel_volume_ml))
+    return shares
 
 
 def _structures(labels: Volume, unknown: int | None, sides: Sequence[int]) -> LabelArray:

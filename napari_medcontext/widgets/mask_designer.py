@@ -58,9 +58,6 @@ class MaskDesigner(QWidget):
         The scan and its labels.
     """
 
-    title = "Mask designer"
-    tip = "See on a scan what a training would hide, before there is any training"
-
     def __init__(self, viewer: Any, inputs: InspectInputs) -> None:
         super().__init__()
         self._viewer, self._inputs = viewer, inputs

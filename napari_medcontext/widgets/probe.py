@@ -62,9 +62,6 @@ class ProbeView(QWidget):
         What the last probe found; empty before the first.
     """
 
-    title = "Context probe"
-    tip = "Hide an organ entirely and see how much of it the student knows from its surroundings"
-
     def __init__(self, viewer: Any, inputs: InspectInputs, inspector: Inspector) -> None:
         super().__init__()
         self.rows: list[ProbeRow] = []
