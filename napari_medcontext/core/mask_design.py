@@ -25,7 +25,7 @@ from napari_medcontext.core.volume import Spacing, Volume, median_spacing, resam
 
 
 @dataclass(frozen=True)
-class MaskGrid:
+class TrainingGrid:
     """What a mask is drawn on: a run's voxel size, and the axis along which columns run.
 
     ``axis`` is the index of the depth axis among x, y, z.
@@ -35,7 +35,7 @@ class MaskGrid:
     axis: int
 
     @classmethod
-    def of(cls, config: RunConfig, spacings: Sequence[Spacing]) -> MaskGrid:
+    def of(cls, config: RunConfig, spacings: Sequence[Spacing]) -> TrainingGrid:
         """Return the grid that a run with these settings has.
 
         Parameters
@@ -58,7 +58,7 @@ class DesignedMask:
     """
 
     volume: Volume
-    grid: MaskGrid
+    grid: TrainingGrid
     block: Size
 
     @property
@@ -78,7 +78,7 @@ class HiddenShare:
 
 
 def design_mask(
-    scan: Volume, config: RunConfig, grid: MaskGrid, seed: int, labels: Volume | None = None
+    scan: Volume, config: RunConfig, grid: TrainingGrid, seed: int, labels: Volume | None = None
 ) -> DesignedMask:
     """Draw the mask of a whole scan, as a run's previews draw it.
 

@@ -6,7 +6,7 @@ from dock_helpers import AFFINE, SHAPE, add_scan, docked
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QPushButton, QTableWidget
 
-from napari_medcontext.core.mask_design import MaskGrid, design_mask
+from napari_medcontext.core.mask_design import TrainingGrid, design_mask
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_geometry import is_made
 from napari_medcontext.widgets.inspect import InspectDock
@@ -52,7 +52,7 @@ def settled(qtbot):
 def test_mask_is_shown_on_the_scan_as_a_training_would_draw_it(viewer, designer):
     layer = viewer.layers[MASK]
     config = designer._plan.config.updated({"masking": {"block_size": 4}})
-    grid = MaskGrid((1.0, 1.0, 2.0), 2)
+    grid = TrainingGrid((1.0, 1.0, 2.0), 2)
     scan = Volume(np.broadcast_to(np.uint8(0), SHAPE), AFFINE)
     expected = design_mask(scan, config, grid, 0).volume
     shown = np.asarray(layer.data)
