@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.labels import LabelArray, as_label_array
+from napari_medcontext.core.labels import LabelArray, as_label_array, class_boxes
 from napari_medcontext.core.masking import (
     block_voxels,
     choose_axis,
@@ -25,7 +25,7 @@ from napari_medcontext.core.volume import Spacing, Volume, median_spacing, resam
 
 
 @dataclass(frozen=True)
-class MaskGrid:
+class TrainingGrid:
     """What a mask is drawn on: a run's voxel size, and the axis along which columns run.
 
     ``axis`` is the index of the depth axis among x, y, z.
@@ -35,7 +35,7 @@ class MaskGrid:
     axis: int
 
     @classmethod
-    def of(cls, config: RunConfig, spacings: Sequence[Spacing]) -> MaskGrid:
+    def of(cls, config: RunConfig, spacings: Sequence[Spacing]) -> TrainingGrid:
         """Return the grid that a run with these settings has.
 
         Parameters
@@ -58,7 +58,7 @@ class DesignedMask:
     """
 
     volume: Volume
-    grid: MaskGrid
+    grid: TrainingGrid
     block: Size
 
     @property
@@ -78,7 +78,7 @@ class HiddenShare:
 
 
 def design_mask(
-    scan: Volume, config: RunConfig, grid: MaskGrid, seed: int, labels: Volume | None = None
+    scan: Volume, config: RunConfig, grid: TrainingGrid, seed: int, labels: Volume | None = None
 ) -> DesignedMask:
     """Draw the mask of a whole scan, as a run's previews draw it.
 
@@ -141,21 +141,16 @@ def hidden_shares(mask: Volume, labels: Volume) -> list[HiddenShare]:
     """
     ids = as_label_array(labels.array, labels.name)
     turned = mask.reoriented(labels.orientation).array
-    places = np.nonzero(ids)
     nearest = [_nearest(have, want) for have, want in zip(ids.shape, turned.shape, strict=True)]
-    hidden = turned[tuple(at[place] for at, place in zip(nearest, places, strict=True))]
-    found, index = np.unique(ids[places], return_inverse=True)
-    total = np.bincount(index, minlength=len(found))
-    covered = np.bincount(index, weights=hidden, minlength=len(found))
-    return [
-        HiddenShare(
-            int(class_id),
-            labels.class_names.get(int(class_id), f"class {class_id}"),
-            float(part / whole),
-            float(whole * labels.voxel_volume_ml),
-        )
-        for class_id, part, whole in zip(found, covered, total, strict=True)
-    ]
+    shares = []
+    for class_id, box in class_boxes(ids).items():
+        inside = ids[box] == class_id
+        at = [places[side] for places, side in zip(nearest, box, strict=True)]
+        voxels = int(np.count_nonzero(inside))
+        share = float(np.count_nonzero(turned[np.ix_(*at)][inside]) / voxels)
+        name = labels.class_names.get(class_id, f"class {class_id}")
+        shares.append(HiddenShare(class_id, name, share, voxels * labels.voxel_volume_ml))
+    return shares
 
 
 def _structures(labels: Volume, unknown: int | None, sides: Sequence[int]) -> LabelArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
@@ -112,12 +113,16 @@ class AskBar(QWidget):
         if self.is_waiting:
             self.message.setText(COMPUTING)
 
+    def _awaits(self, question: Question) -> bool:
+        """Say whether a question is the newest; a dock that was closed awaits none."""
+        return isalive(self) and question is self._question
+
     def _advance(self, question: Question, share: float) -> None:
-        if question is self._question:
+        if self._awaits(question):
             self.progress.setValue(round(100 * share))
 
     def _answer(self, question: Question, event: object) -> None:
-        if question is not self._question:
+        if not self._awaits(question):
             return
         self._question = None
         if isinstance(event, InspectionReady):
@@ -128,7 +133,7 @@ class AskBar(QWidget):
             self.ended.emit()
 
     def _refuse(self, question: Question, message: str) -> None:
-        if question is self._question:
+        if self._awaits(question):
             self._question = None
             self._end(f"⚠ {message}" if message else "Cancelled.")
             self.ended.emit()

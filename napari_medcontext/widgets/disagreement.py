@@ -51,9 +51,6 @@ class DisagreementView(QWidget):
         Who answers.
     """
 
-    title = "Disagreement"
-    tip = "See where student and teacher differ, and which slice to annotate next"
-
     def __init__(self, viewer: Any, inputs: InspectInputs, inspector: Inspector) -> None:
         super().__init__()
         self._viewer, self._inputs, self._inspector = viewer, inputs, inspector

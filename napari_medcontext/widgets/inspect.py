@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
-from napari_medcontext.widgets.disagreement import DisagreementView
 from napari_medcontext.widgets.fold import Fold
 from napari_medcontext.widgets.inspect_inputs import InspectInputs
 from napari_medcontext.widgets.inspect_panels import InspectPanels
 from napari_medcontext.widgets.inspector import Inspector
-from napari_medcontext.widgets.mask_designer import MaskDesigner
-from napari_medcontext.widgets.probe import ProbeView
-from napari_medcontext.widgets.reconstruction import ReconstructionView
 from napari_medcontext.widgets.session import real_viewer
-from napari_medcontext.widgets.timeline import TimelineView
 
+SECTIONS = {
+    "mask": ("Mask designer", "See on a scan what a training would hide, before there is any."),
+    "timeline": ("Through time", "See how a run's answers came about, step by step."),
+    "recon": ("Reconstruction", "Hide a part of the scan and see what the student brings back."),
+    "probe": (
+        "Context probe",
+        "Hide an organ entirely and see how much of it the student knows from its surroundings.",
+    ),
+    "disagree": (
+        "Disagreement",
+        "See where student and teacher differ, and which slice to annotate next.",
+    ),
+}
+"""Name of each section: its title, and what it is for."""
 SIZE = QSize(460, 760)
 QWIDGETSIZE_MAX = 2**24 - 1
+SECTIONS_HEIGHT = 320
+"""Least pixels for the sections once the panels are there."""
 PANELS_SHARE = (1, 1)
 """How the dock's height is shared by the sections and the panels."""
 
@@ -48,23 +58,7 @@ class InspectDock(QWidget):
         self.panels = InspectPanels(viewer)
         self.sections: dict[str, QWidget] = {}
         """What was unfolded so far, by name."""
-        self._makers: dict[str, tuple[type[Any], Callable[[], QWidget]]] = {
-            "mask": (MaskDesigner, lambda: MaskDesigner(viewer, self.inputs)),
-            "timeline": (
-                TimelineView,
-                lambda: TimelineView(viewer, self.inputs, self.panels),
-            ),
-            "recon": (
-                ReconstructionView,
-                lambda: ReconstructionView(viewer, self.inputs, self.inspector, self.panels),
-            ),
-            "probe": (ProbeView, lambda: ProbeView(viewer, self.inputs, self.inspector)),
-            "disagree": (
-                DisagreementView,
-                lambda: DisagreementView(viewer, self.inputs, self.inspector),
-            ),
-        }
-        self._folds = {name: self._fold(name) for name in self._makers}
+        self._folds = {name: self._fold(name, *words) for name, words in SECTIONS.items()}
         self._lay_out()
 
     def sizeHint(self) -> QSize:
@@ -76,11 +70,10 @@ class InspectDock(QWidget):
         self._folds[name].expand(animate=False)
         return self.sections[name]
 
-    def _fold(self, name: str) -> Fold:
-        kind, _ = self._makers[name]
+    def _fold(self, name: str, title: str, tip: str) -> Fold:
         fold = Fold(f"inspect_{name}")
-        fold.setText(kind.title)
-        fold.setToolTip(f"{kind.tip}. Press to open or close.")
+        fold.setText(title)
+        fold.setToolTip(f"{tip} Press to open or close.")
         fold.setDuration(0)
         fold.toggled.connect(lambda opened: self._show(name, opened))
         return fold
@@ -89,7 +82,7 @@ class InspectDock(QWidget):
         """Show or hide a section; it is made when it is shown first."""
         content = self._folds[name].content()
         if opened and name not in self.sections:
-            self.sections[name] = self._makers[name][1]()
+            self.sections[name] = self._made(name)
             content.layout().addWidget(self.sections[name])
         if name in self.sections:
             # Hidden, so that its keys are free and nothing plays to nobody.
@@ -97,6 +90,29 @@ class InspectDock(QWidget):
         if opened:
             # It may grow: tables come with answers.
             content.setMaximumHeight(QWIDGETSIZE_MAX)
+
+    def _made(self, name: str) -> QWidget:
+        """Make a section; its module is imported only now, since plots take a while to load."""
+        viewer, inputs, inspector, panels = self._viewer, self.inputs, self.inspector, self.panels
+        if name == "mask":
+            from napari_medcontext.widgets.mask_designer import MaskDesigner
+
+            return MaskDesigner(viewer, inputs)
+        if name == "timeline":
+            from napari_medcontext.widgets.timeline import TimelineView
+
+            return TimelineView(viewer, inputs, panels)
+        if name == "recon":
+            from napari_medcontext.widgets.reconstruction import ReconstructionView
+
+            return ReconstructionView(viewer, inputs, inspector, panels)
+        if name == "probe":
+            from napari_medcontext.widgets.probe import ProbeView
+
+            return ProbeView(viewer, inputs, inspector)
+        from napari_medcontext.widgets.disagreement import DisagreementView
+
+        return DisagreementView(viewer, inputs, inspector)
 
     def _lay_out(self) -> None:
         content = QWidget()
@@ -109,6 +125,7 @@ class InspectDock(QWidget):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidget(content)
+        scroll.setMinimumHeight(SECTIONS_HEIGHT)
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(scroll)

@@ -40,9 +40,11 @@ class InspectPanels(QWidget):
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.header)
+        head = row(self.header, self.keep_button)
+        head.setStretch(0, 1)
+        layout.addLayout(head)
         layout.addWidget(self.panels, stretch=1)
-        layout.addLayout(row(self.controls, self.keep_button))
+        layout.addWidget(self.controls)
         self.setVisible(False)
 
     def show_answers(

@@ -17,7 +17,7 @@ from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.mask_design import (
     DesignedMask,
     HiddenShare,
-    MaskGrid,
+    TrainingGrid,
     design_mask,
     hidden_shares,
 )
@@ -58,9 +58,6 @@ class MaskDesigner(QWidget):
         The scan and its labels.
     """
 
-    title = "Mask designer"
-    tip = "See on a scan what a training would hide, before there is any training"
-
     def __init__(self, viewer: Any, inputs: InspectInputs) -> None:
         super().__init__()
         self._viewer, self._inputs = viewer, inputs
@@ -94,7 +91,7 @@ class MaskDesigner(QWidget):
             self._tell_error(str(error))
             return
         self._plan = plan
-        grid, seed = MaskGrid.of(config, plan.spacings), self.seed_box.value()
+        grid, seed = TrainingGrid.of(config, plan.spacings), self.seed_box.value()
 
         def task() -> tuple[DesignedMask, RunConfig, Image]:
             return design_mask(place, config, grid, seed, labels), config, scan

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from napari_medcontext.widgets.parts import WholeBox, button, row
 from napari_medcontext.widgets.probe_bars import ProbeBars
 
 MOST_DRAWS = 64
+HIDINGS = ("token", "mean", "noise")
+HIDDEN_PLACES = ("organ", "box")
+"""Where a row hides the scan: round the organ, or in a box that was drawn."""
 COLUMNS = (
     Column("DSC\nvisible", "Dice (0 to 1) of the organ in the whole scan.", 3),
     Column("by\ntoken", "Dice with the organ hidden by the token that the run learned.", 3),
@@ -61,9 +65,6 @@ class ProbeView(QWidget):
     rows
         What the last probe found; empty before the first.
     """
-
-    title = "Context probe"
-    tip = "Hide an organ entirely and see how much of it the student knows from its surroundings"
 
     def __init__(self, viewer: Any, inputs: InspectInputs, inspector: Inspector) -> None:
         super().__init__()
@@ -166,26 +167,22 @@ def organ_rows(rows: Sequence[ProbeRow]) -> list[OrganRow]:
 
 
 def _values(rows: Sequence[ProbeRow]) -> tuple[float | None, ...]:
-    found: dict[tuple[Any, Any], ProbeRow] = {
-        (line.place, line.condition): line for line in rows if line.draws or line.place == "nowhere"
-    }
+    seen = {line.condition: line for line in rows if line.place == "nowhere"}
+    hidden = {line.condition: line for line in rows if line.place in HIDDEN_PLACES}
+    known = _measured(hidden[way].ratio for way in HIDINGS if way in hidden)
+    elsewhere = _measured(line.dsc for line in rows if line.place == "elsewhere")
 
-    def dsc(place: str, condition: str) -> float | None:
-        line = found.get((place, condition))
-        return None if line is None else line.dsc
+    def dsc(lines: Mapping[str, ProbeRow], condition: str) -> float | None:
+        return lines[condition].dsc if condition in lines else None
 
-    hidden = [dsc("organ", condition) for condition in ("token", "mean", "noise")]
-    ratios = [
-        line.ratio
-        for (place, condition), line in found.items()
-        if place == "organ" and condition in ("token", "mean", "noise")
-    ]
-    known = [ratio for ratio in ratios if ratio == ratio]
-    elsewhere = [line.dsc for (place, _), line in found.items() if place == "elsewhere"]
     return (
-        dsc("nowhere", "visible"),
-        *hidden,
+        dsc(seen, "visible"),
+        *(dsc(hidden, way) for way in HIDINGS),
         100 * max(known) if known else None,
-        max(elsewhere) if elsewhere else None,
-        dsc("organ", "average shape"),
+        max(elsewhere, default=None),
+        dsc(hidden, "average shape"),
     )
+
+
+def _measured(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]

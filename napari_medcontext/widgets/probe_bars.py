@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pyqtgraph as pg
@@ -11,13 +12,13 @@ from napari_medcontext.core.probe import ProbeRow
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 BARS = {
-    ("nowhere", "visible"): ("visible", "#56B4E9"),
-    ("organ", "token"): ("hidden by token", "#E69F00"),
-    ("organ", "mean"): ("hidden by mean", "#009E73"),
-    ("organ", "noise"): ("hidden by noise", "#CC79A7"),
-    ("organ", "average shape"): ("average shape", "#999999"),
+    "visible": ("visible", "#56B4E9"),
+    "token": ("hidden by token", "#E69F00"),
+    "mean": ("hidden by mean", "#009E73"),
+    "noise": ("hidden by noise", "#CC79A7"),
+    "average shape": ("average shape", "#999999"),
 }
-"""Place and condition of a row: what the legend calls it, and its colour."""
+"""Condition of a row: what the legend calls it, and its colour."""
 GROUP_WIDTH = 0.8
 HEIGHT = 200
 
@@ -45,10 +46,11 @@ class ProbeBars(QWidget):
         """Show these instead; what was not measured has no bar."""
         self.plot.clear()
         names = list(dict.fromkeys(line.class_name for line in rows))
-        there = [key for key in BARS if any((r.place, r.condition) == key for r in rows)]
+        rows = [line for line in rows if line.place != "elsewhere" and not math.isnan(line.dsc)]
+        there = [key for key in BARS if any(line.condition == key for line in rows)]
         width = GROUP_WIDTH / max(len(there), 1)
         for place, key in enumerate(there):
-            lines = [r for r in rows if (r.place, r.condition) == key and r.dsc == r.dsc]
+            lines = [line for line in rows if line.condition == key]
             title, colour = BARS[key]
             offset = (place - (len(there) - 1) / 2) * width
             self.plot.addItem(

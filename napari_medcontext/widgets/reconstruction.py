@@ -56,9 +56,6 @@ class ReconstructionView(QWidget):
         Where the answer is shown.
     """
 
-    title = "Reconstruction"
-    tip = "Hide a part of the scan and see what the student brings back"
-
     def __init__(
         self, viewer: Any, inputs: InspectInputs, inspector: Inspector, panels: InspectPanels
     ) -> None:

@@ -38,9 +38,6 @@ class TimelineView(QWidget):
         Where a step is shown.
     """
 
-    title = "Through time"
-    tip = "See how a run's answers came about, step by step"
-
     def __init__(self, viewer: Any, inputs: InspectInputs, panels: InspectPanels) -> None:
         super().__init__()
         self._inputs, self._panels = inputs, panels

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.mask_design import MaskGrid, design_mask, hidden_shares
+from napari_medcontext.core.mask_design import TrainingGrid, design_mask, hidden_shares
 from napari_medcontext.core.volume import Volume
 
 AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
@@ -17,15 +17,15 @@ def scan(shape=(24, 20, 12), affine=AFFINE):
 
 def test_grid_is_the_median_of_the_scans_and_its_axis_that_of_thick_slices():
     spacings = [(1.0, 1.0, 5.0), (2.0, 2.0, 6.0), (1.5, 1.5, 5.5)]
-    assert MaskGrid.of(RunConfig(), spacings) == MaskGrid((1.5, 1.5, 5.5), 2)
+    assert TrainingGrid.of(RunConfig(), spacings) == TrainingGrid((1.5, 1.5, 5.5), 2)
     config = RunConfig().updated({"data": {"spacing": (3, 3, 3)}, "masking": {"axis": "y"}})
-    assert MaskGrid.of(config, spacings) == MaskGrid((3.0, 3.0, 3.0), 1)
+    assert TrainingGrid.of(config, spacings) == TrainingGrid((3.0, 3.0, 3.0), 1)
 
 
 @pytest.mark.parametrize("scheme", ["tube", "blocks"])
 def test_mask_covers_the_scan_in_space_and_hides_the_asked_share(scheme):
     config = RunConfig().updated({"masking": {"scheme": scheme, "block_size": 4, "ratio": 0.4}})
-    grid = MaskGrid((2.0, 1.0, 2.0), 2)
+    grid = TrainingGrid((2.0, 1.0, 2.0), 2)
     mask = design_mask(scan(), config, grid, 0)
     assert mask.volume.shape == (12, 20, 12)
     assert mask.share == pytest.approx(0.4, abs=0.02)
@@ -56,7 +56,7 @@ def test_mask_is_that_of_a_runs_previews(loaded, tiny_spec):
         mask = design_mask(
             scan(geometry.shape, geometry.affine),
             config,
-            MaskGrid(dataset.spacing, 2),
+            TrainingGrid(dataset.spacing, 2),
             7,
             read_volume(case.labels),
         )
@@ -75,7 +75,7 @@ def test_structure_scheme_hides_an_organ_but_not_the_unknown():
     config = RunConfig().updated(
         {"masking": {"scheme": "structure", "ratio": 0.1}, "data": {"ignore_label": 9}}
     )
-    grid = MaskGrid((1.0, 1.0, 2.0), 2)
+    grid = TrainingGrid((1.0, 1.0, 2.0), 2)
     for seed in range(4):
         mask = design_mask(scan(), config, grid, seed, Volume(labels, AFFINE, "organs"))
         by_id = {s.class_id: s for s in hidden_shares(mask.volume, Volume(labels, AFFINE))}

@@ -6,7 +6,7 @@ from dock_helpers import AFFINE, SHAPE, add_scan, docked
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QPushButton, QTableWidget
 
-from napari_medcontext.core.mask_design import MaskGrid, design_mask
+from napari_medcontext.core.mask_design import TrainingGrid, design_mask
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_geometry import is_made
 from napari_medcontext.widgets.inspect import InspectDock
@@ -52,14 +52,14 @@ def settled(qtbot):
 def test_mask_is_shown_on_the_scan_as_a_training_would_draw_it(viewer, designer):
     layer = viewer.layers[MASK]
     config = designer._plan.config.updated({"masking": {"block_size": 4}})
-    grid = MaskGrid((1.0, 1.0, 2.0), 2)
+    grid = TrainingGrid((1.0, 1.0, 2.0), 2)
     scan = Volume(np.broadcast_to(np.uint8(0), SHAPE), AFFINE)
     expected = design_mask(scan, config, grid, 0).volume
     shown = np.asarray(layer.data)
     assert shown.dtype == np.uint8
     np.testing.assert_array_equal(shown, expected.reoriented("IPL").array)
     np.testing.assert_allclose(layer.extent.world, viewer.layers["scan 1"].extent.world)
-    assert "40.0 % of the scan is hidden" in designer.message.text()
+    assert "38.9 % of the scan is hidden" in designer.message.text()
     assert "columns along z, chosen by itself" in designer.message.text()
     assert "4 × 4 × 4 voxels or 4 × 4 × 8 mm" in designer.message.text()
 
@@ -89,7 +89,9 @@ def test_another_spacing_gives_another_grid_in_the_same_place(
 def test_mask_lies_on_a_scan_that_was_moved(viewer, designer, settled, moved):
     scan = viewer.layers["scan 1"]
     turn = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
-    setattr(scan, moved, {"scale": (4, 3, 2), "translate": (5, 6, 7), "rotate": turn}[moved])
+    value = {"scale": (4, 3, 2), "translate": (5, 6, 7), "rotate": turn}[moved]
+    for layer in (scan, viewer.layers["scan 1 organs"]):
+        setattr(layer, moved, value)
     designer.draw()
     settled(designer)
     mask = viewer.layers[MASK]
