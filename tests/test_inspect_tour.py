@@ -1,0 +1,95 @@
+"""Every control that looks inside, used through its widget in a real window, with pictures."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_window import SCREEN_OF_ITS_OWN
+
+from napari_medcontext.core.io import write_volume
+
+TOUR = Path(__file__).parents[1] / "docs" / "inspect_tour.py"
+LEFT_ATRIUM = Path(__file__).parents[2] / "shared" / "data" / "left_atrium"
+PICTURES = {
+    *("mask-columns", "mask-blocks-3d", "mask-structure", "timeline-first", "timeline-last"),
+    *("reconstruction-mask", "reconstruction-organ", "reconstruction-figure", "probe"),
+    *("disagreement", "disagreement-coronal"),
+    *("compare-class", "compare-outline", "compare-figure", "compare-all"),
+}
+FEWEST_COLOURS = 16
+
+
+def medcontext(*words) -> None:
+    """Run the command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_medcontext", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def assert_tour_shows_all(images: Path, labels: Path, settings: dict, folder: Path) -> None:
+    """Train on two scans, predict the second, and take the tour of it."""
+    config, run, predicted, out = (folder / n for n in ("few.json", "run", "predicted", "out"))
+    config.write_text(json.dumps(settings))
+    medcontext("train", "--images", images, "--labels", labels, "--out", run, "--config", config)
+    scan = sorted(images.glob("*.nii.gz"))[1]
+    medcontext("predict", run, scan, "--out", predicted)
+    own = {"XDG_CONFIG_HOME": str(folder / "config"), "NAPARI_CONFIG": str(folder / "napari.yaml")}
+    files = (run, scan, labels / scan.name, predicted / scan.name, out)
+    done = subprocess.run(
+        [*SCREEN_OF_ITS_OWN, sys.executable, TOUR, *files],
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert {path.stem for path in out.glob("*.png")} == PICTURES
+    for path in out.glob("*.png"):
+        colours = np.unique(np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3), axis=0)
+        assert len(colours) >= FEWEST_COLOURS, f"{path.name} is blank"
+    with (out / "probe.csv").open(newline="") as file:
+        assert {row["place"] for row in csv.DictReader(file)} >= {"nowhere", "organ"}
+    with (out / "scores.csv").open(newline="") as file:
+        assert all(row["hd95_definition"] == "directed" for row in csv.DictReader(file))
+
+
+@pytest.mark.timeout(280)
+def test_tour_of_a_small_pair(tmp_path, make_scan):
+    for name in ("scan_1", "scan_2"):
+        image, drawn = make_scan(name, "LPS", (0.8, 0.8, 1.2), (32, 32, 24))
+        write_volume(tmp_path / "images" / f"{name}.nii.gz", image)
+        write_volume(tmp_path / "labels" / f"{name}.nii.gz", drawn)
+    settings = {
+        "data": {"patch_size": [32, 32, 16], "spacing": [0.8, 0.8, 1.2]},
+        "masking": {"block_size": 8},
+        "training": {"steps": 40, "batch_size": 1, "preview_every": 1.0},
+        "device": {"device": "cpu", "threads": 1},
+    }
+    assert_tour_shows_all(tmp_path / "images", tmp_path / "labels", settings, tmp_path)
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.skipif(not LEFT_ATRIUM.is_dir(), reason="the real volumes are not beside the checkout")
+def test_tour_of_a_left_atrium(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+        for file in sorted((LEFT_ATRIUM / f"{part}Tr").glob("*.nii.gz"))[:2]:
+            (tmp_path / part / file.name).symlink_to(file)
+    settings = {
+        "data": {"patch_size": [64, 64, 32], "spacing": [2.0, 2.0, 2.0]},
+        "training": {"steps": 60, "batch_size": 2, "preview_every": 10.0},
+        "device": {"device": "cpu"},
+    }
+    assert_tour_shows_all(tmp_path / "images", tmp_path / "labels", settings, tmp_path)
