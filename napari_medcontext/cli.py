@@ -18,6 +18,7 @@ from rich.console import Console
 from napari_medcontext import __version__
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
+from napari_medcontext import cli_probe as probing
 from napari_medcontext import cli_study as study
 from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.definitions import TOLERANCE_MM, Definitions
@@ -200,6 +201,27 @@ def compare_methods(  # each argument is one option of the command
     from napari_medcontext.core.study.plan import StudyFolder
 
     _finish(StudyFolder(out).create(study.planned(context.params)))
+
+
+@app.command()
+def probe(  # each argument is one option of the command
+    context: typer.Context,
+    runs: probing.Runs,
+    out: probing.Out,
+    images: probing.Images = None,
+    labels: probing.Labels = None,
+    dataset: probing.Dataset = None,
+    organs: probing.Organs = None,
+    draws: probing.Draws = 3,
+    seed: probing.Seed = 0,
+) -> None:
+    """Hide each organ entirely, and measure how much of it runs know from its surroundings.
+
+    Example: **medcontext probe runs/a runs/b --images scans --labels organs --out probed**
+    """
+    from napari_medcontext.core.probe import ProbeFolder
+
+    _finish(ProbeFolder(out).create(probing.planned(context.params)))
 
 
 @app.command()

@@ -116,6 +116,30 @@ def training_cases(
     return cases, names
 
 
+def labelled_cases(
+    images: Path | None, labels: Path | None, dataset: Path | None
+) -> tuple[Case, ...]:
+    """Return the labelled scans of two folders, or the test scans of a ``dataset.json``.
+
+    Raises
+    ------
+    SettingsError
+        If they are named twice or not at all.
+    ScanError
+        If there are none.
+    """
+    from napari_medcontext.core.cases import decathlon_part
+
+    if dataset is None:
+        return training_cases(images, labels, None, None)[0]
+    if images is not None or labels is not None:
+        raise SettingsError("Name the scans once: by --dataset, or by --images and --labels.")
+    cases = tuple(case for case in decathlon_part(dataset, "test") if case.labels is not None)
+    if not cases:
+        raise ScanError(f"{dataset} lists no scan as “test” that has labels.")
+    return cases
+
+
 def with_roles(
     cases: tuple[Case, ...], validation: Sequence[str], objective: ObjectiveSettings
 ) -> tuple[Case, ...]:

@@ -21,6 +21,7 @@ from napari_medcontext.core.events import (
     PredictionProgress,
     PredictionSaved,
     Preparing,
+    ProbeProgress,
     RunFinished,
     RunStarted,
     StepFinished,
@@ -94,6 +95,11 @@ def _move(progress: Progress, task: TaskID, event: Event, losses: Mapping[str, f
             progress.update(task, completed=step, rate=" · ".join(parts))
         case PredictionProgress(name=name, done=done, total=total, fraction=fraction):
             description = f"Predicting {escape(name)}"
+            progress.update(
+                task, description=description, total=total, completed=done, rate=f"{fraction:.0%}"
+            )
+        case ProbeProgress(name=name, done=done, total=total, fraction=fraction):
+            description = f"Probing {escape(name)}"
             progress.update(
                 task, description=description, total=total, completed=done, rate=f"{fraction:.0%}"
             )

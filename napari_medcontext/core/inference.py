@@ -10,24 +10,24 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.data.utils import compute_importance_map, dense_patch_slices
-from torch import Tensor, nn
+from torch import nn
 
 from napari_medcontext.core import transforms
 from napari_medcontext.core.checks import checked_image
 from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.device import Compute, choose_compute, explained_memory_errors
+from napari_medcontext.core.device import Compute, choose_compute
 from napari_medcontext.core.errors import RunError
+from napari_medcontext.core.masking.sites import make_token
+from napari_medcontext.core.masking.token import MaskToken
 from napari_medcontext.core.networks import build_network
-from napari_medcontext.core.padding import padded_to
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.volume import Spacing, Volume
 from napari_medcontext.core.weights import Weights
+from napari_medcontext.core.windows import windowed_probabilities
 
 Which = Literal["student", "teacher", "mean"]
 OVERLAP = 0.5
-MEMORY_ADVICE = "Choose a coarser spacing, a smaller patch size or network, or the CPU."
 
 
 class Cancelled(Exception):
@@ -51,7 +51,8 @@ class Prediction:
 class Predictor:
     """Trained networks with all that is needed to apply them.
 
-    Several networks answer with the mean of their probabilities.
+    Several networks answer with the mean of their probabilities. ``token`` is what the student
+    learned to see in hidden places; none where it is not among them, or never saw any.
     """
 
     networks: Sequence[nn.Module]
@@ -59,6 +60,7 @@ class Predictor:
     classes: Classes
     spacing: Spacing
     compute: Compute
+    token: MaskToken | None = None
 
     def predict(
         self, scan: Volume, *, probabilities: bool = False
@@ -139,6 +141,7 @@ def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None)
         classes, (x, y, z) = _classes(facts), json.loads(facts["spacing"])
     except (KeyError, ValueError) as error:
         raise RunError(misfit) from error
+    token: MaskToken | None = None
     for tensors in weights.values():
         network = build_network(
             config.network,
@@ -146,13 +149,16 @@ def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None)
             classes=classes.outputs,
             patch_size=config.data.patch_size,
         )
-        tensors.pop("mask_token", None)
+        learned = tensors.pop("mask_token", None)
+        networks.append(network.eval().to(compute.device))
         try:
             network.load_state_dict(tensors)
+            if learned is not None and config.objective.has_masked_view:
+                token = make_token(config, network, (x, y, z))
+                token.load_state_dict({"value": learned})
         except RuntimeError as error:
             raise RunError(misfit) from error
-        networks.append(network.eval().to(compute.device))
-    return Predictor(networks, config, classes, (x, y, z), compute)
+    return Predictor(networks, config, classes, (x, y, z), compute, token)
 
 
 def _classes(facts: Mapping[str, str]) -> Classes:
@@ -160,66 +166,6 @@ def _classes(facts: Mapping[str, str]) -> Classes:
     names = {int(k): name for k, name in json.loads(facts["class_names"]).items()}
     regions = tuple(tuple(members) for members in json.loads(facts.get("regions", "[]")))
     return Classes(tuple(json.loads(facts["class_ids"])), names, regions)
-
-
-@torch.inference_mode()
-def windowed_probabilities(
-    networks: Sequence[nn.Module],
-    image: Tensor,
-    window: tuple[int, int, int],
-    compute: Compute,
-    *,
-    overlap: float,
-    exclusive: bool = True,
-) -> Generator[float, None, Tensor]:
-    """Slide a window over an image and average what the networks say.
-
-    Windows are weighted by a Gaussian, so that seams do not show. The sums stay in the
-    machine's memory, one window at a time on the device.
-
-    Parameters
-    ----------
-    networks
-        Each maps ``(1, C, x, y, z)`` to logits ``(1, K, x, y, z)``.
-    image
-        Shape ``(C, x, y, z)``; edges of an image smaller than the window are continued.
-    window
-        Size of the window in voxels.
-    overlap
-        Share of a window that the next one covers again.
-    exclusive
-        Whether a voxel is of one class alone (softmax); else each output is a region's (sigmoid).
-
-    Yields
-    ------
-    float
-        Share of the windows that are done.
-
-    Returns
-    -------
-    torch.Tensor
-        Probabilities, shape ``(K, x, y, z)``, float32, on the CPU.
-    """
-    padded, inner = padded_to(image, window)
-    step = tuple(max(1, int(side * (1 - overlap))) for side in window)
-    boxes = dense_patch_slices(padded.shape[1:], window, step)
-    weight = compute_importance_map(window, mode="gaussian", sigma_scale=0.125, dtype=torch.float32)
-    total = torch.zeros(padded.shape[1:])
-    answer: Tensor | None = None
-    for done, box in enumerate(boxes):
-        yield done / len(boxes)
-        with explained_memory_errors(MEMORY_ADVICE):
-            here = _mean_probability(
-                networks, padded[(slice(None), *box)][None], compute, exclusive
-            )
-            if answer is None:
-                answer = torch.zeros((here.shape[0], *padded.shape[1:]))
-        answer[(slice(None), *box)] += here * weight
-        total[box] += weight
-    assert answer is not None
-    yield 1.0
-    # In place: for many classes on a large scan a second array of this size is gigabytes.
-    return answer.div_(total)[(slice(None), *inner)]
 
 
 def drained(work: Generator[Any, None, Any], should_stop: Callable[[], bool]) -> Any:
@@ -238,13 +184,3 @@ def drained(work: Generator[Any, None, Any], should_stop: Callable[[], bool]) ->
         if should_stop():
             work.close()
             raise Cancelled
-
-
-def _mean_probability(
-    networks: Sequence[nn.Module], patch: Tensor, compute: Compute, exclusive: bool
-) -> Tensor:
-    patch = patch.to(compute.device)
-    with compute.autocast():
-        answers = [network(patch).float() for network in networks]
-    shares = [logits.softmax(1) if exclusive else logits.sigmoid() for logits in answers]
-    return torch.stack(shares).mean(0)[0].cpu()

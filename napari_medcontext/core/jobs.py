@@ -1,4 +1,4 @@
-"""Do the work that a folder describes, whoever asked for it: train, predict, or compare."""
+"""Do the work that a folder describes: train, predict, compare, or look inside."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from napari_medcontext.core.events import (
     RunFinished,
 )
 from napari_medcontext.core.folder import STUDY_FILE, WorkFolder
+from napari_medcontext.core.inspection import InspectFolder
 from napari_medcontext.core.io import atomic_path, read_volume, write_volume
 from napari_medcontext.core.journal import JournalWriter
+from napari_medcontext.core.probe import ProbeFolder
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import Settings, dump, load
 
@@ -65,7 +67,7 @@ def execute(path: Path) -> Iterator[Event]:
     Parameters
     ----------
     path
-        A run folder, the folder of a prediction, or that of a study.
+        A run folder, or the folder of a prediction, an inspection, a probe or a study.
     """
     folder = WorkFolder(path)
     journal: JournalWriter | None = None
@@ -104,6 +106,16 @@ def _work(folder: WorkFolder) -> Iterator[Event]:
     prediction = PredictFolder(folder.path)
     if prediction.spec_path.is_file():
         return _predict(folder, load(PredictSpec, prediction.spec_path))
+    inspection = InspectFolder(folder.path)
+    if inspection.exists():
+        from napari_medcontext.core.inspection.serve import serve
+
+        return serve(inspection)
+    probe = ProbeFolder(folder.path)
+    if probe.exists():
+        from napari_medcontext.core.probe.conduct import conduct_probe
+
+        return conduct_probe(probe)
     if (folder.path / STUDY_FILE).is_file():
         from napari_medcontext.core.study.conduct import conduct
         from napari_medcontext.core.study.plan import StudyFolder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import numpy as np
 import torch
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute
-from napari_medcontext.core.inference import windowed_probabilities
 from napari_medcontext.core.masking import draw_mask, mask_unit, whole_units
 from napari_medcontext.core.masking.sites import MaskedNetwork
 from napari_medcontext.core.masking.token import MaskToken
 from napari_medcontext.core.padding import padded_to
 from napari_medcontext.core.prepared import PreparedScan
+from napari_medcontext.core.windows import windowed_probabilities
 
 OVERLAPS = (0.25, 0.5, 0.0)
 """The first that fits: windows overlap less than in prediction, since this should cost little."""
@@ -55,7 +55,7 @@ class MaskedScan:
     ) -> None:
         unit = mask_unit(config)
         self._window = config.data.patch_size
-        self._overlap = _overlap(self._window, unit)
+        self._overlap = fitting_overlap(self._window, unit)
         least = whole_units(scan.image.shape, unit, self._window)
         self._image, self._inner = padded_to(scan.image, least)
         labels = None if scan.labels is None else padded_to(scan.labels, least)[0].numpy()
@@ -117,10 +117,10 @@ class MaskedScan:
         return answer[(slice(None), *self._inner)]
 
 
-def _overlap(window: Size, unit: Size) -> float:
-    """Return how much windows may overlap so that each starts with a whole token."""
+def fitting_overlap(window: Size, unit: Size, overlaps: Sequence[float] = OVERLAPS) -> float:
+    """Return the first of some overlaps with which each window starts with a whole token."""
     return next(
         overlap
-        for overlap in OVERLAPS
+        for overlap in overlaps
         if all(int(w * (1 - overlap)) % grain == 0 for w, grain in zip(window, unit, strict=True))
     )

@@ -12,11 +12,12 @@ from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.events import Array, PreviewReady
-from napari_medcontext.core.inference import drained, windowed_probabilities
+from napari_medcontext.core.inference import drained
 from napari_medcontext.core.learner import Learner
 from napari_medcontext.core.masked_scan import MaskedScan
 from napari_medcontext.core.prepared import PreparedScan
 from napari_medcontext.core.volume import Spacing
+from napari_medcontext.core.windows import windowed_probabilities
 
 OVERLAP = 0.25
 """Windows overlap less than in prediction: a preview should cost little."""

@@ -121,6 +121,10 @@ class RunFolder(WorkFolder):
         """Return the folder of the weights that validated best, where there was validation."""
         return newest_in(self.states, "best-")
 
+    def state_to_predict_with(self) -> Path | None:
+        """Return the state whose weights predict: the best where there was validation."""
+        return self.best_state() or self.newest_state()
+
     def last_step(self) -> int:
         """Return the number of steps in the newest state; 0 where there is none."""
         newest = self.newest_state()
@@ -167,14 +171,14 @@ class RunFolder(WorkFolder):
             The tensors by network, the facts of the last one's file, and where they were read.
         """
         for _ in range(LOOKUPS - 1):
-            state = self._state_to_predict_with()
+            state = self.state_to_predict_with()
             try:
                 return self._weights_in(state, names)
             except RunError:
                 # Replaced meanwhile; the listing may even have missed the old and the new one.
-                if state is not None and state == self._state_to_predict_with():
+                if state is not None and state == self.state_to_predict_with():
                     raise
-        return self._weights_in(self._state_to_predict_with(), names)
+        return self._weights_in(self.state_to_predict_with(), names)
 
     def load_state(
         self,
@@ -206,9 +210,6 @@ class RunFolder(WorkFolder):
         """Forget logged steps after ``step``, which will be done again."""
         self._steps.truncate(step)
         self._validations.truncate(step)
-
-    def _state_to_predict_with(self) -> Path | None:
-        return self.best_state() or self.newest_state()
 
     def _weights_in(
         self, state: Path | None, names: Sequence[Weights]

@@ -9,9 +9,10 @@ from torch import nn
 
 from napari_medcontext.core.classes import UNKNOWN, Classes
 from napari_medcontext.core.device import Compute
-from napari_medcontext.core.inference import OVERLAP, drained, windowed_probabilities
+from napari_medcontext.core.inference import OVERLAP, drained
 from napari_medcontext.core.metrics import dice
 from napari_medcontext.core.prepared import PreparedScan
+from napari_medcontext.core.windows import windowed_probabilities
 
 
 def validated_dice(

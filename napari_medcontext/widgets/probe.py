@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QVBoxLayout, QWidget
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.events import InspectionReady, ProbeFinished
 from napari_medcontext.core.inspection import ProbeAsk
-from napari_medcontext.core.io import atomic_path
-from napari_medcontext.core.probe import ProbeRow
+from napari_medcontext.core.probe import ProbedRow, ProbeRow
+from napari_medcontext.core.probe.rows import write_probe_rows
 from napari_medcontext.widgets.ask_bar import AskBar
 from napari_medcontext.widgets.inspect_inputs import InspectInputs
 from napari_medcontext.widgets.inspector import Inspector
@@ -69,6 +67,8 @@ class ProbeView(QWidget):
     def __init__(self, viewer: Any, inputs: InspectInputs, inspector: Inspector) -> None:
         super().__init__()
         self.rows: list[ProbeRow] = []
+        self._asked = ("", "", 0)
+        """Name of the run that was asked, how it was trained, and with which seed."""
         self._viewer, self._inputs = viewer, inputs
         self.organ_box = OrganChoice(
             "probe_organ", "Which organ is hidden, or each one after the other.", "all organs"
@@ -102,15 +102,9 @@ class ProbeView(QWidget):
         self._follow_inputs()
 
     def save(self, path: Path) -> None:
-        """Write every row as CSV."""
+        """Write every row as CSV, as ``medcontext probe`` does."""
         try:
-            with (
-                atomic_path(path) as temporary,
-                temporary.open("w", newline="", encoding="utf-8") as file,
-            ):
-                writer = csv.DictWriter(file, [item.name for item in fields(ProbeRow)])
-                writer.writeheader()
-                writer.writerows(asdict(line) for line in self.rows)
+            write_probe_rows(path, [ProbedRow(*self._asked, line) for line in self.rows])
         except MedContextError as error:
             self.bar.tell(f"⚠ {error}")
 
@@ -133,6 +127,9 @@ class ProbeView(QWidget):
             widget.setVisible(there)
 
     def _ask(self, loaded: InspectionReady | None) -> ProbeAsk:
+        run = self._inputs.required_run()
+        config = run.spec().config
+        self._asked = run.name, config.objective.method, config.training.seed
         chosen = self.organ_box.class_id
         return ProbeAsk(
             class_ids=() if chosen is None else (chosen,),

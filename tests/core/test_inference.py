@@ -15,10 +15,10 @@ from napari_medcontext.core.inference import (
     Predictor,
     drained,
     load_predictor,
-    windowed_probabilities,
 )
 from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.core.volume import Volume
+from napari_medcontext.core.windows import windowed_probabilities
 
 CPU = Compute(torch.device("cpu"), "float32")
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.ndimage import find_objects
 
 from napari_medcontext.core.classes import UNKNOWN
-from napari_medcontext.core.masking.blocks import Size
+from napari_medcontext.core.masking.blocks import VOXEL, Size
 
 Box = tuple[slice, slice, slice]
 
@@ -94,6 +94,21 @@ def structure_boxes(
             hidden[decoy] = True
             share, decoys = more, decoys + 1
     return boxes or [_decoy(unit, shape, unit, rng)]
+
+
+def box_round(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> Box:
+    """Return a box that holds all of a structure, moved outwards by chance as in training.
+
+    Parameters
+    ----------
+    mask
+        Where the structure is, shape ``(x, y, z)``; not empty. One that fills more than half of
+        the scan gets the tightest box.
+    rng
+        Source of randomness.
+    """
+    x, y, z = find_objects(mask.view(np.uint8))[0]
+    return _jittered((x, y, z), (mask.shape[0], mask.shape[1], mask.shape[2]), VOXEL, rng)
 
 
 def _candidates(shape: Size, labels: npt.NDArray[Any] | None, unit: Size) -> list[Box]:

@@ -3,6 +3,7 @@
 This module imports no torch, so that a window may show what was measured.
 """
 
-from napari_medcontext.core.probe.rows import ProbeRow
+from napari_medcontext.core.probe.plan import ProbeFolder, ProbeSpec
+from napari_medcontext.core.probe.rows import ProbedRow, ProbeRow
 
-__all__ = ["ProbeRow"]
+__all__ = ["ProbeFolder", "ProbeRow", "ProbeSpec", "ProbedRow"]
