@@ -77,12 +77,12 @@ def report_text(means: Mapping[Key, ProbeMean], spec: ProbeSpec, problem: str = 
     problem
         Why there is no picture, if so.
     """
-    organs = [*dict.fromkeys(organ for _, organ, *_ in means if organ != ALL), ALL]
+    organs = [ALL, *dict.fromkeys(organ for _, organ, *_ in means if organ != ALL)]
     titles = {organ: "Mean over the organs" if organ == ALL else organ for organ in organs}
     parts = [
         "# Context probe",
         problem or f"![DSC of organs that are hidden entirely]({FIGURE})",
-        *(f"## {titles[organ]}\n\n{means_table(means, organ)}" for organ in reversed(organs)),
+        *(f"## {titles[organ]}\n\n{means_table(means, organ)}" for organ in organs),
         f"## What was done\n\n{_summary(spec)}",
         f"## How to read this\n\n{NOTES}",
     ]
