@@ -32,6 +32,8 @@ SIZE = QSize(460, 760)
 QWIDGETSIZE_MAX = 2**24 - 1
 SECTIONS_HEIGHT = 320
 """Least pixels for the sections once the panels are there."""
+IN_PANELS = ("timeline", "recon")
+"""The sections whose answers come in the panels; tables of others want their room."""
 PANELS_SHARE = (1, 1)
 """How the dock's height is shared by the sections and the panels."""
 
@@ -90,6 +92,7 @@ class InspectDock(QWidget):
         if opened:
             # It may grow: tables come with answers.
             content.setMaximumHeight(QWIDGETSIZE_MAX)
+        self.panels.offer(any(self._folds[name].isExpanded() for name in IN_PANELS))
 
     def _made(self, name: str) -> QWidget:
         """Make a section; its module is imported only now, since plots take a while to load."""

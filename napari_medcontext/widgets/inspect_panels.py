@@ -40,7 +40,7 @@ class InspectPanels(QWidget):
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        head = row(self.header, self.keep_button)
+        head = row(self.header, self.controls.picture_button, self.keep_button)
         head.setStretch(0, 1)
         layout.addLayout(head)
         layout.addWidget(self.panels, stretch=1)
@@ -67,6 +67,10 @@ class InspectPanels(QWidget):
         self.header.setText(header)
         self.setVisible(True)
         self.panels.show_panels(panels_of(preview, image, class_names))
+
+    def offer(self, wanted: bool) -> None:
+        """Be in sight, once there is an answer, or leave the room to others."""
+        self.setVisible(wanted and self._shown is not None)
 
     def keep_as_layers(self) -> None:
         """Add what is shown to the main viewer."""

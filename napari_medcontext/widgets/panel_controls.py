@@ -1,4 +1,4 @@
-"""The row of controls under panels: 2D or 3D, linked slices, contrast, cover of the labels."""
+"""Controls of panels: 2D or 3D, linked slices, contrast, cover of the labels, a picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from napari_medcontext.widgets.parts import button, tick_box
 
 
 class PanelControls(QWidget):
-    """Controls of a panel viewer.
+    """A row of controls of a panel viewer; ``picture_button`` is for its dock to place.
 
     Parameters
     ----------
@@ -81,7 +81,6 @@ class PanelControls(QWidget):
         for title, slider in (("Contrast", self.contrast_slider), ("Labels", self.opacity_slider)):
             layout.addWidget(QLabel(title))
             layout.addWidget(slider, stretch=1)
-        layout.addWidget(self.picture_button)
 
     def save_picture(self, path: Path) -> None:
         """Write the panels as PNG; what goes wrong is told in napari's notifications."""

@@ -90,7 +90,7 @@ class PreviewDock(QWidget):
             self.keep_as_layers,
         )
         self.keep_button.setEnabled(False)
-        return row(controls, self.keep_button)
+        return row(controls, controls.picture_button, self.keep_button)
 
     def keep_as_layers(self) -> None:
         """Add what is shown to the main viewer: the scan, the masked scan and the labels."""
