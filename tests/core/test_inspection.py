@@ -317,6 +317,7 @@ def test_stop_ends_it_even_in_the_middle_of_an_answer(inspect):
     inspection.wait_for_progress()
     inspection.folder.send("stop")
     assert inspection.next(e.RunFinished).reason == "stopped"
+    assert not list(inspection.events)
     assert not inspection.folder.is_alive()
 
 

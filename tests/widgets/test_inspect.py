@@ -78,7 +78,8 @@ def test_controls_have_names_and_tooltips(dock):
 def test_reconstruction_comes_in_the_panels_and_by_organ(viewer, dock, qtbot):
     section = dock.unfold("recon")
     answer(qtbot, section)
-    qtbot.waitUntil(lambda: np.any(dock.panels.panels.model.layers[1].data), timeout=60_000)
+    layers = dock.panels.panels.model.layers
+    qtbot.waitUntil(lambda: len(layers) > 1 and np.any(layers[1].data), timeout=60_000)
     reference = viewer.layers["lps labels"]
     shown = np.asarray(dock.panels.panels.model.layers[1].data)
     assert set(np.unique(shown)) == set(np.unique(reference.data)) == {0, 2, 5}
