@@ -85,7 +85,7 @@ def main() -> None:
         return watch.milliseconds(lambda: dock.table.selectRow(row), lambda: bool(shown))
 
     choose(0)  # makes the layer
-    classes = [choose(row) for row in range(dock.table.rowCount())]
+    classes = [choose(row) for row in (*range(1, dock.table.rowCount()), 0)]
     dock.table.selectRow(5)
     count = layers[0].data.shape[0]
     slices = [
