@@ -148,7 +148,7 @@ def errors_between(
         masks = predicted != 0, expected != 0
     else:
         ids = meaning.ids(class_id or 1)
-        masks = np.isin(predicted, ids[0]), np.isin(expected, ids[1])
+        masks = _where(predicted, ids[0]), _where(expected, ids[1])
     box = _bounding_box(masks[0] | masks[1])
     near = tuple(mask[box] for mask in masks)
     found = error_map_of_all(predicted[box], expected[box]) if whole else error_map(*near)
@@ -166,6 +166,12 @@ def errors_between(
             for region in largest_errors(found, reference.spacing, ERRORS_TOLD)
         ],
     )
+
+
+def _where(labels: Array, ids: Sequence[int]) -> Array:
+    """Return where labels hold any of these ids; of a single one several times faster."""
+    mask = labels == ids[0] if len(ids) == 1 else np.isin(labels, ids)
+    return np.asarray(mask, dtype=bool)
 
 
 def _bounding_box(mask: Array) -> Box:
