@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ class CompareDock(QWidget):
         choice = self.scoring.choice()
         names = " and ".join(f"“{layer.name}”" for layer in predictions)
         self._asked = _Asked(
-            tuple(predictions),
+            {layer.name: layer for layer in predictions},
             reference,
             predictions[0] if meanings[0].regions else reference,
             f"{names} against “{reference.name}”{meanings[0].text}. {choice.definitions.text}",
@@ -228,12 +229,14 @@ class CompareDock(QWidget):
 
     def _show_errors(self, score: ClassScore) -> None:
         """Show where one class of one prediction is wrong."""
-        if self._compared is not None and (layer := self._compared.named(score.case)) is not None:
+        if self._compared is not None:
+            layer = self._compared.predictions[score.case]
             self.errors.look_at(layer, self._compared.reference, score.class_id, score.class_name)
 
     def _show_all_errors(self) -> None:
         if self._compared is not None:
-            self.errors.look_at(self._compared.predictions[0], self._compared.reference)
+            first = next(iter(self._compared.predictions.values()))
+            self.errors.look_at(first, self._compared.reference)
 
     def _offer_table(self, on: bool) -> None:
         for control in (self.copy_button, self.save_button, self.all_button):
@@ -261,15 +264,15 @@ class CompareDock(QWidget):
 
 @dataclass(frozen=True)
 class _Asked:
-    """The layers of a comparison, the one whose colours its classes have, and what it is."""
+    """The layers of a comparison, the one whose colours its classes have, and what it is.
 
-    predictions: tuple[Labels, ...]
+    ``predictions`` go by the names that they had when they were compared, as their scores do.
+    """
+
+    predictions: Mapping[str, Labels]
     reference: Labels
     coloured: Labels
     text: str
 
     def all_in(self, layers: list[Labels]) -> bool:
-        return all(layer in layers for layer in (*self.predictions, self.reference))
-
-    def named(self, name: str) -> Labels | None:
-        return next((layer for layer in self.predictions if layer.name == name), None)
+        return all(layer in layers for layer in (*self.predictions.values(), self.reference))

@@ -163,10 +163,7 @@ class ErrorView(QWidget):
 
     def explained(self) -> tuple[list[tuple[str, QColor]], str]:
         """Return the legend of the errors that are seen, and what and which slice they are of."""
-        layer, pair = (
-            shown_over(self._viewer, ERRORS),
-            self._pair(),
-        )
+        layer, pair = shown_over(self._viewer, ERRORS), self._pair()
         if self._found is None or self._looked is None or pair is None or layer is None:
             return [], ""
         index = shown_slice(self._viewer, pair[1], DISPLAYED_AXIS)

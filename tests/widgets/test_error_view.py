@@ -77,6 +77,13 @@ def test_chosen_class_alone_is_shown_right_and_wrong(viewer, dock, qtbot, predic
     assert len([layer for layer in viewer.layers if "errors" in layer.name]) == 1
 
 
+def test_prediction_that_was_renamed_since_is_still_looked_at(viewer, dock, qtbot, prediction):
+    prediction.name = "attempt 2"
+    look_at(dock, qtbot, 0)
+    assert "attempt 2" in dock.errors.title.text()
+    assert (errors_of(viewer)[5, 4:10, 4:10] == MISSED).all()
+
+
 def test_row_jumps_to_its_worst_slice_and_the_curve_marks_it(viewer, dock, qtbot, reference):
     camera = viewer.scene.camera.zoom
     look_at(dock, qtbot, 0)
