@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,14 @@ from torch import Tensor
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import SettingsError
-from napari_medcontext.core.masked_scan import OVERLAPS, fitting_overlap
 from napari_medcontext.core.masking import draw_mask, mask_unit, whole_units
 from napari_medcontext.core.method_settings import MaskingSettings
 from napari_medcontext.core.padding import padded_to
 from napari_medcontext.core.windows import Box, Size
 
 Mask = npt.NDArray[np.bool_]
-LITTLE_OVERLAP = 0.125
-"""An answer that somebody waits for is worth fewer windows: for most scans half as many."""
+OVERLAPS = (0.25, 0.5, 0.0)
+"""The first that fits: windows overlap less than in prediction, since this should cost little."""
 
 
 class MaskGrid:
@@ -33,6 +33,8 @@ class MaskGrid:
         The run's settings.
     spacing
         The run's voxel size in millimetres.
+    overlaps
+        By how much of a window the next may overlap; the first that fits the tokens is taken.
 
     Attributes
     ----------
@@ -43,16 +45,21 @@ class MaskGrid:
     inner : tuple of slice
         Where the scan lies on it.
     overlap : float
-        How much windows may overlap so that each starts with a whole token.
+        By how much windows overlap; each starts with a whole token.
     """
 
     def __init__(
-        self, image: Tensor, config: RunConfig, spacing: tuple[float, float, float]
+        self,
+        image: Tensor,
+        config: RunConfig,
+        spacing: tuple[float, float, float],
+        overlaps: Sequence[float] = OVERLAPS,
     ) -> None:
         window = config.data.patch_size
         self._unit, self._spacing = mask_unit(config), spacing
-        self.overlap = fitting_overlap(window, self._unit, (LITTLE_OVERLAP, *OVERLAPS))
-        x, y, z = map(max, whole_units(image.shape, self._unit, window), window)
+        self.overlap = _fitting(overlaps, window, self._unit)
+        self._drawn_shape = whole_units(image.shape, self._unit, window)
+        x, y, z = map(max, self._drawn_shape, window)
         self.image, inner = padded_to(image, (x, y, z))
         self.inner: Box = (inner[0], inner[1], inner[2])
         self.shape: Size = (self.image.shape[0], self.image.shape[1], self.image.shape[2])
@@ -88,10 +95,11 @@ class MaskGrid:
             If blocks would cut tokens.
         """
         if labels is not None:
-            labels = padded_to(torch.as_tensor(labels), self.shape)[0].numpy()
+            labels = padded_to(torch.as_tensor(labels), self._drawn_shape)[0].numpy()
+        # What continues a scan up to a window is no part of it: the ratio counts without it.
         drawn = draw_mask(
             masking,
-            self.shape,
+            self._drawn_shape,
             spacing=self._spacing,
             axis=axis,
             rng=rng,
@@ -104,7 +112,7 @@ class MaskGrid:
                 f"{masking.block_size} would cut through them. Choose a mask block size that is a "
                 "multiple of that."
             )
-        return drawn
+        return padded_to(torch.as_tensor(drawn), self.shape)[0].numpy()
 
     def boxed(self, box: Box) -> Mask:
         """Return a mask that hides a box, given on the scan's own grid, and whole tokens.
@@ -131,3 +139,12 @@ class MaskGrid:
         first = mask[::x, ::y, ::z]
         spread = first.repeat(x, 0).repeat(y, 1).repeat(z, 2)
         return bool((spread == mask).all())
+
+
+def _fitting(overlaps: Sequence[float], window: Size, unit: Size) -> float:
+    """Return the first of some overlaps with which each window starts with a whole token."""
+    return next(
+        overlap
+        for overlap in overlaps
+        if all(int(w * (1 - overlap)) % grain == 0 for w, grain in zip(window, unit, strict=True))
+    )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.inference import Predictor
 from napari_medcontext.core.inspection.asks import Hiding
-from napari_medcontext.core.mask_grid import Mask, MaskGrid
+from napari_medcontext.core.mask_grid import OVERLAPS, Mask, MaskGrid
 from napari_medcontext.core.masking.sites import MaskedNetwork
 from napari_medcontext.core.masking.token import MaskToken
 from napari_medcontext.core.windows import (
@@ -22,6 +22,9 @@ from napari_medcontext.core.windows import (
     window_probabilities,
     window_weight,
 )
+
+LITTLE_OVERLAP = 0.125
+"""An answer that somebody waits for is worth fewer windows: for most scans half as many."""
 
 KEPT_BYTES = 512 * 2**20
 """What is said of single windows is kept up to so much; beyond, it is computed again."""
@@ -61,7 +64,9 @@ class SeenScan:
 
     def __init__(self, predictor: Predictor, image: Tensor) -> None:
         self._predictor = predictor
-        self.grid = MaskGrid(image, predictor.config, predictor.spacing)
+        self.grid = MaskGrid(
+            image, predictor.config, predictor.spacing, (LITTLE_OVERLAP, *OVERLAPS)
+        )
         self._image, self._inner = self.grid.image, self.grid.inner
         window = predictor.config.data.patch_size
         self._boxes = window_boxes(self.grid.shape, window, self.grid.overlap)

@@ -10,6 +10,7 @@ from napari_medcontext.core.device import Compute
 from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.inference import Predictor, drained
 from napari_medcontext.core.mask_grid import MaskGrid
+from napari_medcontext.core.masking import draw_mask
 from napari_medcontext.core.masking.sites import MaskedNetwork
 from napari_medcontext.core.masking.token import VoxelToken
 from napari_medcontext.core.method_settings import MaskingSettings
@@ -172,3 +173,14 @@ def test_blocks_that_would_cut_tokens_are_refused(token_grid):
     token_grid.draw(MaskingSettings(block_size=32), 2, rng())
     with pytest.raises(SettingsError, match="multiple"):
         token_grid.draw(MaskingSettings(block_size=5), 2, rng())
+
+
+def test_mask_of_a_scan_thinner_than_a_window_is_that_of_the_scan_alone(tiny_config):
+    config = tiny_config.updated({"data": {"patch_size": (32, 32, 32)}})
+    grid = MaskGrid(torch.zeros(40, 30, 20), config, ONE_MM)
+    masking = MaskingSettings(scheme="blocks", block_size=5, ratio=0.4)
+    mask = grid.draw(masking, 2, rng())
+    assert mask.shape == grid.shape == (40, 32, 32)
+    assert grid.cropped(mask).mean() == pytest.approx(0.4, abs=0.01)
+    alone = draw_mask(masking, (40, 30, 20), spacing=ONE_MM, axis=2, rng=rng())
+    np.testing.assert_array_equal(grid.cropped(mask), alone)
