@@ -12,6 +12,7 @@ from napari_medcontext.core.method_settings import ObjectiveSettings
 from napari_medcontext.core.networks import check_patch_size
 from napari_medcontext.core.presets import with_preset
 from napari_medcontext.core.region_tables import load_regions, parsed_regions
+from napari_medcontext.core.scored_parts import listed_classes
 from napari_medcontext.core.settings import load_settings_file, validated
 
 
@@ -77,10 +78,10 @@ def chosen_classes(words: str | None) -> list[int | str] | None:
     """
     if words is None:
         return None
-    parts = [part.strip() for part in words.split(",") if part.strip()]
-    if not parts:
+    classes = listed_classes(words)
+    if not classes:
         raise SettingsError("--classes names no class. Give ids or names: --classes 1,6,liver.")
-    return [int(part) if part.isdecimal() else part for part in parts]
+    return classes
 
 
 def training_cases(

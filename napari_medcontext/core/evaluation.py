@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +15,14 @@ from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import list_nifti, nifti_stem, read_volume
 from napari_medcontext.core.labels import Box, as_label_array, class_boxes
 from napari_medcontext.core.metrics import METRICS, MaskPair, volume_ml
-from napari_medcontext.core.regions import Members, painted_numbers
+from napari_medcontext.core.regions import Members
+from napari_medcontext.core.scored_parts import (
+    Part,
+    chosen_parts,
+    class_parts,
+    region_parts,
+    require_numbers,
+)
 from napari_medcontext.core.scores import ClassScore, Status
 from napari_medcontext.core.volume import Volume, grid_distance
 
@@ -75,13 +81,13 @@ def evaluate_volumes(
         names.pop(ignore_label, None)
     boxes = class_boxes(predicted), class_boxes(expected)
     if regions:
-        _require_numbers(prediction.name, boxes[0], regions)
-        parts = _region_parts(regions)
+        require_numbers(prediction.name, boxes[0], regions)
+        parts = region_parts(regions)
     else:
-        parts = _class_parts(set().union(*boxes, names), names)
+        parts = class_parts(set().union(*boxes, names), names)
     definitions = definitions or Definitions()
     scores = []
-    for part in _chosen(parts, classes):
+    for part in chosen_parts(parts, classes):
         box = _union(map(boxes[0].get, part.predicted), map(boxes[1].get, part.expected))
         pair = MaskPair(
             np.isin(predicted[box], part.predicted),
@@ -141,62 +147,7 @@ def unpredicted(predictions: Path, labels: Path) -> list[str]:
     return [nifti_stem(path) for path in left_over if path.parent == labels]
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What is scored at once, a class or a region, by the ids that it is made of on each side."""
-
-    number: int
-    name: str
-    predicted: Sequence[int]
-    expected: Sequence[int]
-
-
-def _class_parts(ids: Iterable[int], names: Mapping[int, str]) -> list[_Part]:
-    return [_Part(k, names.get(k, f"class {k}"), (k,), (k,)) for k in sorted(set(ids) - {0})]
-
-
-def _region_parts(regions: Mapping[str, Members]) -> list[_Part]:
-    inside = painted_numbers(regions)
-    return [
-        _Part(number, name, inside[name], members)
-        for number, (name, members) in enumerate(regions.items(), start=1)
-    ]
-
-
-def _chosen(parts: list[_Part], classes: Iterable[int | str] | None) -> list[_Part]:
-    """Return the parts to score; an id that nobody has is scored too, as absent.
-
-    Names are compared without their case, as a user types them.
-    """
-    if classes is None:
-        return parts
-    by_name = {part.name.casefold(): part for part in parts}
-    by_id = {part.number: part for part in parts}
-    chosen = {}
-    for wanted in classes:
-        if isinstance(wanted, int):
-            part = by_id.get(wanted, _Part(wanted, f"class {wanted}", (wanted,), (wanted,)))
-        elif wanted.casefold() in by_name:
-            part = by_name[wanted.casefold()]
-        else:
-            there = ", ".join(part.name for part in parts) or "none"
-            raise ScanError(f"There is no class “{wanted}” to score. There are: {there}.")
-        chosen[part.number] = part
-    return [chosen[number] for number in sorted(chosen)]
-
-
-def _require_numbers(name: str, ids: Iterable[int], regions: Mapping[str, Members]) -> None:
-    """Refuse a prediction that holds class ids where a table's numbers should be."""
-    foreign = sorted(class_id for class_id in ids if class_id > len(regions))
-    if foreign:
-        raise ScanError(
-            f"“{name}” holds the id {foreign[0]}, but a prediction of {len(regions)} regions holds "
-            f"their numbers, 1 to {len(regions)}. Score it without regions, or take a prediction "
-            "of a run that learned these."
-        )
-
-
-def _score(case: str, part: _Part, pair: MaskPair, definitions: Definitions) -> ClassScore:
+def _score(case: str, part: Part, pair: MaskPair, definitions: Definitions) -> ClassScore:
     status = _status(pair.prediction.any(), pair.reference.any())
     values = {
         name: metric.measure(pair, definitions)

@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_medcontext.core.definitions import HAUSDORFF_WORDS, SURFACE_DICE_WORDS, Definitions
+from napari_medcontext.core.scored_parts import listed_classes
 from napari_medcontext.widgets.comparison import Choice
 from napari_medcontext.widgets.fold import Fold
 from napari_medcontext.widgets.parts import DecimalBox, choices
@@ -59,12 +60,10 @@ class ScoringChoice(QWidget):
 
     def choice(self) -> Choice:
         """Return what is chosen."""
-        words = [word.strip() for word in self.classes.text().split(",") if word.strip()]
-        classes = [int(word) if word.isdecimal() else word for word in words]
         definitions = Definitions(
             self.hd95.currentData(), self.nsd.currentData(), self.tolerance.value()
         )
-        return Choice(definitions, classes or None)
+        return Choice(definitions, listed_classes(self.classes.text()) or None)
 
     def _lay_out(self) -> None:
         content = QWidget()
