@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_medcontext.core.labels import Box
 from napari_medcontext.core.metrics import Mask, Spacing
@@ -15,7 +15,8 @@ RIGHT, INVENTED, MISSED, OTHER_CLASS = 1, 2, 3, 4
 """What an error map holds where it is not 0: true positive, false positive, false negative, and,
 where all classes are looked at together, a class in the place of another."""
 
-TOUCHING = ndimage.generate_binary_structure(3, 1)
+BY_FACES = 6
+"""How many neighbours of a voxel touch it: those that share a face."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,14 @@ def largest_errors(
 ) -> list[ErrorRegion]:
     """Return the largest connected errors of an error map of one class, largest first."""
     voxel_ml = float(np.prod(spacing)) / 1000.0
-    found: list[ErrorRegion] = []
-    for kind in (INVENTED, MISSED):
-        parts, number = ndimage.label(errors == kind, TOUCHING)
-        sizes = np.bincount(parts.ravel(), minlength=number + 1)[1:]
-        boxes = ndimage.find_objects(parts)
-        found += [
-            ErrorRegion(kind, boxes[index], float(sizes[index] * voxel_ml))
-            for index in np.argsort(sizes, kind="stable")[::-1][:count]
-        ]
-    return sorted(found, key=lambda region: region.volume_ml, reverse=True)[:count]
+    wrong = np.where(np.isin(errors, (INVENTED, MISSED)), errors, np.uint8(0))
+    # Components of the two kinds are told apart in one go.
+    parts = cc3d.connected_components(wrong, connectivity=BY_FACES)
+    about = cc3d.statistics(parts)
+    sizes, boxes = about["voxel_counts"][1:].astype(np.int64), about["bounding_boxes"]
+    found = []
+    for part in 1 + np.argsort(-sizes, kind="stable")[:count]:
+        box = boxes[part]
+        kind = int(wrong[box][parts[box] == part][0])
+        found.append(ErrorRegion(kind, box, float(sizes[part - 1] * voxel_ml)))
+    return found

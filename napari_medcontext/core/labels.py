@@ -71,9 +71,31 @@ def class_boxes(labels: LabelArray) -> dict[int, Box]:
     return {int(index): box for index, box in zip(ids, boxes, strict=True) if box and index}
 
 
+def bounding_box(mask: npt.NDArray[np.bool_]) -> Box:
+    """Return the box that bounds what is true; all of the array where nothing is.
+
+    Each axis is looked at in what the ones before it left, in the order in which the voxels lie
+    in memory: on a large scan many times as fast as ``ndimage.find_objects``.
+    """
+    order = _memory_order(mask)
+    sides = {}
+    left = mask.transpose(order)
+    for axis in order:
+        rows = np.flatnonzero(left.reshape(len(left), -1).any(1))
+        if not len(rows):
+            return tuple(slice(0, side) for side in mask.shape)
+        sides[axis] = slice(int(rows[0]), int(rows[-1]) + 1)
+        left = left[sides[axis]].any(0)
+    return tuple(sides[axis] for axis in range(mask.ndim))
+
+
+def _memory_order(array: npt.NDArray[Any]) -> list[int]:
+    return [int(axis) for axis in np.argsort([-abs(step) for step in array.strides], kind="stable")]
+
+
 def _boxes(labels: npt.NDArray[Any]) -> list[Box | None]:
     """Bound every id, reading the voxels in the order in which they lie in memory."""
-    order = np.argsort([-abs(stride) for stride in labels.strides], kind="stable")
+    order = _memory_order(labels)
     back = np.argsort(order)
     boxes = ndimage.find_objects(labels.transpose(order))
     return [box and tuple(box[axis] for axis in back) for box in boxes]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from napari.layers import Labels
-from scipy import ndimage
 
 from napari_medcontext.core.definitions import Definitions
 from napari_medcontext.core.error_map import (
@@ -21,7 +20,7 @@ from napari_medcontext.core.error_map import (
 )
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.evaluation import evaluate_volumes, onto_reference
-from napari_medcontext.core.labels import Box, as_label_array
+from napari_medcontext.core.labels import Box, as_label_array, bounding_box
 from napari_medcontext.core.regions import painted_numbers
 from napari_medcontext.core.scores import ClassScore
 from napari_medcontext.core.volume import Array, Volume
@@ -149,10 +148,10 @@ def errors_between(
     else:
         ids = meaning.ids(class_id or 1)
         masks = _where(predicted, ids[0]), _where(expected, ids[1])
-    box = _bounding_box(masks[0] | masks[1])
+    box = bounding_box(masks[0] | masks[1])
     near = tuple(mask[box] for mask in masks)
     found = error_map_of_all(predicted[box], expected[box]) if whole else error_map(*near)
-    errors = np.zeros(expected.shape, np.uint8)
+    errors = np.zeros_like(expected, dtype=np.uint8)
     errors[box] = found
     by_slice = np.full(expected.shape[DISPLAYED_AXIS], np.nan)
     by_slice[box[DISPLAYED_AXIS]] = dice_by_slice(*near, DISPLAYED_AXIS)
@@ -172,12 +171,6 @@ def _where(labels: Array, ids: Sequence[int]) -> Array:
     """Return where labels hold any of these ids; of a single one several times faster."""
     mask = labels == ids[0] if len(ids) == 1 else np.isin(labels, ids)
     return np.asarray(mask, dtype=bool)
-
-
-def _bounding_box(mask: Array) -> Box:
-    """Return the box of what is true; all of the array where nothing is."""
-    found = ndimage.find_objects(mask.view(np.uint8))
-    return found[0] if found else tuple(slice(0, side) for side in mask.shape)
 
 
 def _moved(inner: Box, outer: Box) -> Box:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.labels import as_label_array, class_boxes
+from napari_medcontext.core.labels import as_label_array, bounding_box, class_boxes
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.int64, np.float32, np.float64])
@@ -80,3 +80,13 @@ def test_boxes_bound_each_class_however_voxels_lie_in_memory(layout, high):
 
 def test_boxes_of_background_alone_are_none():
     assert class_boxes(np.zeros((3, 3, 3), dtype=np.uint8)) == {}
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_bounding_box_is_that_of_what_is_true_however_it_lies_in_memory(order):
+    mask = np.zeros((7, 9, 5), bool, order)
+    mask[2, 3, 4] = mask[5, 1, 4] = True
+    assert bounding_box(mask) == (slice(2, 6), slice(1, 4), slice(4, 5))
+    assert bounding_box(mask[::-1].transpose(1, 0, 2)) == (slice(1, 4), slice(1, 5), slice(4, 5))
+    mask[:] = False
+    assert bounding_box(mask) == (slice(0, 7), slice(0, 9), slice(0, 5))
