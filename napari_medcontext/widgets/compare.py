@@ -79,13 +79,13 @@ class CompareDock(QWidget):
 
     def compare(self) -> None:
         """Start the comparison; ``compared`` tells when it is done."""
-        self._tell_error(None)
+        self._tell_error("")
         layers = list(self._viewer.layers)
         try:
             predictions, reference = self.choice.chosen()
             volumes = [layer_to_volume(layer, layers) for layer in (*predictions, reference)]
         except MedContextError as error:
-            self._tell_error(error)
+            self._tell_error(str(error))
             self.compared.emit()
             return
         meanings = [Meaning.of(layer, reference) for layer in predictions]
@@ -114,15 +114,15 @@ class CompareDock(QWidget):
 
     def save(self, path: Path) -> None:
         """Write the table as CSV."""
-        self._tell_error(None)
+        self._tell_error("")
         try:
             write_scores(path, self.scores)
         except MedContextError as error:
-            self._tell_error(error)
+            self._tell_error(str(error))
 
     def save_picture(self, path: Path) -> None:
         """Write what the main canvas shows as PNG, with what is needed to read it."""
-        self._tell_error(None)
+        self._tell_error("")
         canvas = self._viewer.window._qt_viewer
         legend, caption = self.errors.explained()
         if not legend:
@@ -132,7 +132,7 @@ class CompareDock(QWidget):
         try:
             save_figure(canvas_figure(canvas, legend, f"{caption}{self.caption.text()}"), path)
         except MedContextError as error:
-            self._tell_error(error)
+            self._tell_error(str(error))
 
     def _build(self) -> None:
         self.choice = CompareChoice(self._viewer)
@@ -212,7 +212,7 @@ class CompareDock(QWidget):
         self.compare_button.setText("Compare")
         self.compare_button.setEnabled(True)
         if outcome.error is not None:
-            self._tell_error(outcome.error)
+            self._tell_error(str(outcome.error))
         elif asked is not None:
             self._show(outcome.scores, asked)
         self.compared.emit()
@@ -255,11 +255,11 @@ class CompareDock(QWidget):
         if path:
             self.save_picture(Path(path).with_suffix(".png"))
 
-    def _tell_error(self, error: MedContextError | None) -> None:
-        self.error.setText(str(error) if error else "")
-        self.error.setVisible(error is not None)
-        if error is not None:
-            show_error(str(error))
+    def _tell_error(self, message: str) -> None:
+        self.error.setText(message)
+        self.error.setVisible(bool(message))
+        if message:
+            show_error(message)
 
 
 @dataclass(frozen=True)

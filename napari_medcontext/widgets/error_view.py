@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from weakref import ref
 
 import numpy as np
 from napari.layers import Labels
-from napari.qt.threading import create_worker
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor
@@ -17,17 +15,14 @@ from qtpy.QtWidgets import QListWidget, QVBoxLayout, QWidget
 
 from napari_medcontext.colours import ERROR_COLOURS
 from napari_medcontext.core.error_map import RIGHT, ErrorRegion
-from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.overlays import shown_over, take_away
 from napari_medcontext.widgets.class_alone import ClassAlone
 from napari_medcontext.widgets.comparison import (
     DISPLAYED_AXIS,
     ErrorsFound,
     Meaning,
-    errors_between,
 )
+from napari_medcontext.widgets.error_finder import ErrorFinder, Looked
 from napari_medcontext.widgets.error_layers import (
     BOXED,
     BOXES,
@@ -46,21 +41,6 @@ CONTOUR_WIDTH = 1
 HINT = "Press a row of the table to see where its errors are."
 
 
-@dataclass(frozen=True)
-class Looked:
-    """What is looked at: two layers, held weakly, and a class, or with 0 all of them."""
-
-    prediction: Any
-    reference: Any
-    class_id: int
-    class_name: str
-
-    def layers(self) -> tuple[Labels, Labels] | None:
-        """Return both layers while they are there."""
-        prediction, reference = self.prediction(), self.reference()
-        return None if prediction is None or reference is None else (prediction, reference)
-
-
 class ErrorView(QWidget):
     """Show the errors of one prediction, of one class or of all.
 
@@ -73,8 +53,8 @@ class ErrorView(QWidget):
     shown = Signal()
     """What was asked for last is shown."""
 
-    failed = Signal(object)
-    """A ``MedContextError`` that kept it from being shown."""
+    failed = Signal(str)
+    """Why it cannot be shown."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -82,6 +62,9 @@ class ErrorView(QWidget):
         self._looked: Looked | None = None
         self._alone = ClassAlone()
         self._found: ErrorsFound | None = None
+        self._finder = ErrorFinder(viewer, self)
+        self._finder.found.connect(self._receive)
+        self._finder.failed.connect(self.failed)
         self._build()
         viewer.dims.events.point.connect(self._mark_slice)
 
@@ -91,11 +74,12 @@ class ErrorView(QWidget):
         """Show a class of these two, or all classes; ``shown`` tells when it is done."""
         self._looked = Looked(ref(prediction), ref(reference), class_id, class_name)
         self._show_alone()
-        self._find()
+        self._finder.find(self._looked)
 
     def forget(self) -> None:
         """Take all away: what was looked at is no longer what is compared."""
         self._looked = self._found = None
+        self._finder.forget()
         self._show_alone()
         self._renew()
 
@@ -177,30 +161,7 @@ class ErrorView(QWidget):
     def _pair(self) -> tuple[Labels, Labels] | None:
         return None if self._looked is None else self._looked.layers()
 
-    def _find(self) -> None:
-        looked, pair = self._looked, self._pair()
-        if looked is None or pair is None:
-            return
-        layers = list(self._viewer.layers)
-        try:
-            volumes = [layer_to_volume(layer, layers) for layer in pair]
-        except MedContextError as error:
-            self.failed.emit(error)
-            return
-        create_worker(
-            _found,
-            volumes,
-            Meaning.of(*pair),
-            looked.class_id,
-            _connect={"returned": lambda found: self._receive(looked, found)},
-        )
-
-    def _receive(self, looked: Looked, found: ErrorsFound | MedContextError) -> None:
-        if not isalive(self) or looked is not self._looked:
-            return
-        if isinstance(found, MedContextError):
-            self.failed.emit(found)
-            return
+    def _receive(self, found: ErrorsFound) -> None:
         self._found = found
         self._renew()
         self.go_worst()
@@ -280,15 +241,6 @@ class ErrorView(QWidget):
         pair = self._pair() if isalive(self) else None
         if pair is not None:
             self.curve.show_slice(shown_slice(self._viewer, pair[1], DISPLAYED_AXIS))
-
-
-def _found(volumes: list[Volume], meaning: Meaning, class_id: int) -> Any:
-    """Look for errors in a worker, which must hand back its own and forget its arrays."""
-    reference, prediction = volumes.pop(), volumes.pop()
-    try:
-        return errors_between(prediction, reference, meaning, class_id)
-    except MedContextError as error:
-        return error
 
 
 def _legend_text(found: ErrorsFound) -> str:

@@ -25,6 +25,8 @@ class Latest(QObject):
     ----------
     parent
         That with which it ends; what comes later is dropped.
+    rest
+        For how many milliseconds nothing newer may be asked for before a task is begun.
     """
 
     done = Signal(object)
@@ -33,11 +35,11 @@ class Latest(QObject):
     """Why it could not be done."""
     _ended = Signal(object, object)
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, parent: QObject, rest: int = REST_MILLISECONDS) -> None:
         super().__init__(parent)
         self._asked: Task | None = None
         self._busy = False
-        self._rest = QTimer(self, singleShot=True, interval=REST_MILLISECONDS)
+        self._rest = QTimer(self, singleShot=True, interval=rest)
         self._rest.timeout.connect(self._begin)
         self._ended.connect(self._finish)
 

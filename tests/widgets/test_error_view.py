@@ -114,6 +114,18 @@ def test_errors_come_largest_first_and_the_next_is_gone_to(viewer, dock, qtbot):
     assert viewer.dims.point[0] == pytest.approx(100 + 3 * 5.0)
 
 
+def test_errors_that_cannot_be_looked_for_are_told(dock, qtbot, monkeypatch):
+    from napari_medcontext.widgets import error_finder
+
+    def broken(*_):
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(error_finder, "errors_between", broken)
+    with qtbot.waitSignal(dock.errors.failed, timeout=60_000):
+        dock.table.selectRow(0)
+    assert "no memory left" in dock.error.text()
+
+
 def test_all_classes_show_one_in_the_place_of_another(viewer, dock, qtbot):
     with qtbot.waitSignal(dock.errors.shown, timeout=60_000):
         dock.all_button.click()
