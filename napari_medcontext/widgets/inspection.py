@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 
 from napari.utils.notifications import show_info
@@ -24,9 +23,10 @@ from napari_medcontext.core.folder import ProcessId
 from napari_medcontext.core.inspection import Ask, InspectFolder, InspectSpec
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.snapshots import Scan, planned_cases, writer
-from napari_medcontext.widgets.mortal import MortalRunner
-from napari_medcontext.widgets.work import Work
+from napari_medcontext.widgets.child_work import ChildWork
 
+SCANS, PREVIEWS = "scans", "previews"
+"""Folders in the work's own: the scan, and what is computed of it."""
 LOAD = 0
 """The number of the question whether all is loaded; those in the folder begin with 1."""
 IDLE_MINUTES = 5.0
@@ -52,7 +52,7 @@ class Question(QObject):
         self._inspection.withdraw(self._number)
 
 
-class Inspection(QObject):
+class Inspection(ChildWork):
     """Questions about one run and one scan, and the process that answers them.
 
     Parameters
@@ -67,12 +67,8 @@ class Inspection(QObject):
     """The ``InspectionReady`` of its run and scan, once they are loaded."""
 
     def __init__(self, run: RunFolder, scan: Scan) -> None:
-        super().__init__()
-        self.loaded: InspectionReady | None = None
-        """What is known of run and scan, once they are loaded."""
-        self._folder = InspectFolder(tempfile.mkdtemp(prefix="medcontext-inspect-"))
-        self._questions: dict[int, Question] = {}
-        (case,) = planned_cases([scan], self._folder.path / "scans")
+        folder = InspectFolder(tempfile.mkdtemp(prefix="medcontext-inspect-"))
+        (case,) = planned_cases([scan], folder.path / SCANS)
         write_scan = writer([scan], [case], run.spec().config.data.ignore_label)
         spec = InspectSpec(
             run=run.path, scan=case, watcher=ProcessId.own(), idle_minutes=IDLE_MINUTES
@@ -80,20 +76,13 @@ class Inspection(QObject):
 
         def prepare() -> None:
             write_scan()
-            self._folder.create(spec)
+            folder.create(spec)
 
-        title = f"Looking into {run.name}"
-        self._work = Work(MortalRunner(self._folder), prepare, title, self._clean_up)
-        self._work.event_received.connect(self._receive)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it answers."""
-        return self._work.is_running
-
-    def start(self) -> None:
-        """Begin; returns at once."""
-        self._work.start()
+        super().__init__(folder, prepare, f"Looking into {run.name}", (SCANS, PREVIEWS))
+        self.loaded: InspectionReady | None = None
+        """What is known of run and scan, once they are loaded."""
+        self._folder = folder
+        self._questions: dict[int, Question] = {}
 
     def ask(self, ask: Ask) -> Question:
         """Ask something; an older question of its kind is given up.
@@ -120,8 +109,8 @@ class Inspection(QObject):
             self._folder.withdraw(number)
 
     def let_go(self) -> None:
-        """End at once: the window is closing, or another run or scan is asked about."""
-        self._work.let_go()
+        """End at once; questions that are open end too."""
+        super().let_go()
         self._end("")
 
     def _receive(self, event: Event) -> None:
@@ -156,11 +145,3 @@ class Inspection(QObject):
     def _end(self, message: str) -> None:
         for number in list(self._questions):
             self._refuse(number, message)
-
-    def _clean_up(self, last: RunFinished | None) -> None:
-        """Delete the folder, but for a log to which the last message sends the user."""
-        if last is not None and str(self._folder.path) in last.message:
-            shutil.rmtree(self._folder.path / "scans", ignore_errors=True)
-            shutil.rmtree(self._folder.path / "previews", ignore_errors=True)
-        else:
-            shutil.rmtree(self._folder.path, ignore_errors=True)

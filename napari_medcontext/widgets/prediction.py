@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
 from napari_medcontext.core.io import read_volume
@@ -19,11 +17,13 @@ from napari_medcontext.core.jobs import PredictFolder, PredictSpec, probability_
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.snapshots import Scan, planned_cases, writer
 from napari_medcontext.viewer_layers import add_prediction
-from napari_medcontext.widgets.mortal import MortalRunner
-from napari_medcontext.widgets.work import Work
+from napari_medcontext.widgets.child_work import ChildWork
+
+SCANS, ANSWERS = "scans", "predictions"
+"""Folders in the work's own: what is predicted, and what came of it."""
 
 
-class Prediction(QObject):
+class Prediction(ChildWork):
     """Scans that are being predicted; it outlives the dock that asked for it.
 
     Parameters
@@ -55,25 +55,15 @@ class Prediction(QObject):
         weights: str,
         probabilities: bool,
     ) -> None:
-        super().__init__()
-        self._viewer = viewer
-        self._run = run
-        # As the run is now: its folder may be gone when the answers come.
-        self._spec = run.spec()
-        self._weights = weights
-        self._folder = PredictFolder(tempfile.mkdtemp(prefix="medcontext-predict-"))
-        self._dropped: list[str] = []
-        self._hidden: list[str] = []
-        self._started = time.monotonic()
+        folder = PredictFolder(tempfile.mkdtemp(prefix="medcontext-predict-"))
         cases = tuple(
             case.model_copy(update={"name": f"{index:02d}"})
-            for index, case in enumerate(planned_cases(scans, self._scans))
+            for index, case in enumerate(planned_cases(scans, folder.path / SCANS))
         )
-        self._targets = {case.name: image for case, image in zip(cases, images, strict=True)}
         spec = PredictSpec(
             run=run.path,
             scans=cases,
-            out=self._answers,
+            out=folder.path / ANSWERS,
             weights=weights,
             probabilities=probabilities,
         )
@@ -81,36 +71,18 @@ class Prediction(QObject):
 
         def prepare() -> None:
             write_scans()
-            self._folder.create(spec)
+            folder.create(spec)
 
-        title = f"Predicting with {run.name}"
-        self._work = Work(MortalRunner(self._folder), prepare, title, self._clean_up)
-        self._work.event_received.connect(self._receive)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether more answers may come."""
-        return self._work.is_running
-
-    def start(self) -> None:
-        """Begin; returns at once."""
-        self._work.start()
-
-    def stop(self) -> None:
-        """End after the current piece of work; scans predicted so far are kept."""
-        self._work.runner.stop()
-
-    def let_go(self) -> None:
-        """End at once and add nothing more: the window is closing."""
-        self._work.let_go()
-
-    @property
-    def _scans(self) -> Path:
-        return self._folder.path / "scans"
-
-    @property
-    def _answers(self) -> Path:
-        return self._folder.path / "predictions"
+        super().__init__(folder, prepare, f"Predicting with {run.name}", (SCANS, ANSWERS))
+        self._viewer = viewer
+        self._run = run
+        # As the run is now: its folder may be gone when the answers come.
+        self._spec = run.spec()
+        self._weights = weights
+        self._targets = {case.name: image for case, image in zip(cases, images, strict=True)}
+        self._dropped: list[str] = []
+        self._hidden: list[str] = []
+        self._started = time.monotonic()
 
     def _receive(self, event: Event) -> None:
         match event:
@@ -153,11 +125,3 @@ class Prediction(QObject):
         # Layers that are removed from now on must not be held here.
         self._targets = {}
         self.ended.emit(" ".join([told, *gone]), failed)
-
-    def _clean_up(self, last: RunFinished | None) -> None:
-        """Delete the folder, but for a log to which the last message sends the user."""
-        if last is not None and str(self._folder.path) in last.message:
-            for part in (self._scans, self._answers):
-                shutil.rmtree(part, ignore_errors=True)
-        else:
-            shutil.rmtree(self._folder.path, ignore_errors=True)

@@ -1,5 +1,7 @@
 """A window, and the Train dock in it; what a user set before is never touched."""
 
+import tempfile
+
 import pytest
 from dock_helpers import add_scan, docked
 
@@ -37,3 +39,12 @@ def train_dock(viewer, tmp_path):
     dock.run_path.setText(str(tmp_path / "run"))
     dock.set_config(dock.config().updated(TINY))
     return dock
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder in which temporary ones are made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder

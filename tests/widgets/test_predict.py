@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 
 import numpy as np
 import pytest
@@ -13,14 +12,6 @@ from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import image_layer_data
 from napari_medcontext.widgets.predict import PredictDock
 from napari_medcontext.widgets.session import session_of
-
-
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture
