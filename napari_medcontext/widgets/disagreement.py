@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_medcontext.core.errors import MedContextError
@@ -61,6 +62,7 @@ class DisagreementView(QWidget):
         self.bar.answered.connect(self._show)
         self.curve.slice_asked.connect(self.go_to)
         inputs.changed.connect(self._forget)
+        viewer.dims.events.point.connect(self._mark_slice)
 
     def next_slice(self) -> None:
         """Go to the slice of the largest disagreement, then to the next largest, and so on."""
@@ -84,11 +86,8 @@ class DisagreementView(QWidget):
         if found is None or scan is None or scan not in self._viewer.layers:
             self.bar.tell("⚠ The scan was removed. Choose a scan and find the disagreement anew.")
             return
-        volume = Volume(found.disagreement, found.affine, found.name)
         try:
-            axis, millimetres = slice_position(
-                volume, "xyz".index(found.axis), index, scan, list(self._viewer.layers)
-            )
+            axis, millimetres = self._place(found, scan, index)
         except MedContextError as error:
             self.bar.tell(f"⚠ {error}")
             return
@@ -96,7 +95,22 @@ class DisagreementView(QWidget):
         if dims.ndisplay == 2 and axis in dims.displayed:
             dims.order = (axis, *(other for other in dims.order if other != axis))
         dims.set_point(axis, millimetres)
-        self.curve.show_slice(index)
+
+    def _place(self, found: DisagreementFound, scan: Image, index: int) -> tuple[int, float]:
+        volume = Volume(found.disagreement, found.affine, found.name)
+        return slice_position(
+            volume, "xyz".index(found.axis), index, scan, list(self._viewer.layers)
+        )
+
+    def _mark_slice(self, event: Any = None) -> None:
+        """Mark the slice that the main window shows."""
+        if not isalive(self) or self._found is None or self._asked_on not in self._viewer.layers:
+            return
+        with suppress(MedContextError):
+            axis, first = self._place(self._found, self._asked_on, 0)
+            _, second = self._place(self._found, self._asked_on, 1)
+            here = self._viewer.dims.point[axis]
+            self.curve.show_slice(round((here - first) / (second - first)))
 
     def _build(self) -> None:
         self.teacher_box = tick_box(
@@ -177,6 +191,7 @@ class DisagreementView(QWidget):
         layer.colorbar.visible = True
         self._found, self._rank = found, -1
         self.curve.show_values(np.asarray(found.by_slice), f"slice, {DIRECTIONS[found.axis]}")
+        self._mark_slice()
         self._offer(True)
         self.bar.tell(
             f"{_compared(found)}, {float(found.disagreement.mean()):.3f} on average "

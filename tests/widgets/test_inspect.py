@@ -4,7 +4,6 @@ import csv
 import shutil
 import subprocess
 import sys
-import tempfile
 
 import numpy as np
 import pytest
@@ -17,19 +16,12 @@ from napari_medcontext.core.probe import ProbeRow
 from napari_medcontext.layer_data import image_layer_data, labels_layer_data
 from napari_medcontext.layer_geometry import is_made
 from napari_medcontext.widgets.inspect import InspectDock
+from napari_medcontext.widgets.organ_table import ROW_HEIGHT
 from napari_medcontext.widgets.probe import organ_rows
 from napari_medcontext.widgets.session import session_of
 
 SECTIONS = ("mask", "timeline", "recon", "probe", "disagree")
 HEAT = "lps · disagreement"
-
-
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -123,6 +115,9 @@ def test_probe_fills_table_bars_and_csv(dock, qtbot, tmp_path):
     assert [line[0] for line in section.table.texts()] == ["liver", "spleen"]
     for line in section.table.texts():
         assert 0 <= float(line[1]) <= 1
+    dock.resize(260, dock.height())
+    qtbot.waitUntil(lambda: section.table.horizontalScrollBar().isVisible())
+    assert section.table.viewport().height() >= 2 * ROW_HEIGHT
     assert len(section.bars.plot.getPlotItem().items) >= 3
     section.save(tmp_path / "probe.csv")
     with (tmp_path / "probe.csv").open(newline="", encoding="utf-8") as file:
@@ -194,6 +189,9 @@ def test_click_in_the_curve_goes_to_that_slice(viewer, dock, qtbot):
     # Shown from anterior to posterior, counted from posterior.
     assert layer.data.shape[1] - 1 - round(at) == 7
     assert viewer.dims.not_displayed == (1,)
+    assert section.curve._here.value() == 8
+    viewer.dims.set_point(1, layer.data_to_world((0, layer.data.shape[1] - 1 - 3, 0))[1])
+    assert section.curve._here.value() == 4
 
 
 def test_cancel_gives_up_and_the_next_question_is_answered(dock, qtbot):
