@@ -25,7 +25,7 @@ from typing import Any
 
 IMPORT_TARGET = 0.1
 DOCK_TARGET = 0.5
-DOCKS = ("Train", "Preview", "Predict", "Compare")
+DOCKS = ("Train", "Preview", "Predict", "Compare", "Inspect")
 NAPARI = "napari itself, for scale"
 TIMED = """
 import json, sys, time

@@ -1,4 +1,7 @@
-"""Take the pictures of the documentation: run the demo's tour and keep what it photographs."""
+"""Take the pictures of the documentation: take both tours of the sample, and keep what they show.
+
+With no screen, ``make docs-pictures``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,11 @@ from pathlib import Path
 
 STEPS = 120
 PICTURES = Path(__file__).parent / "pictures"
+INSIDE = (
+    *("mask-blocks-3d", "timeline-last", "reconstruction-organ", "reconstruction-figure"),
+    *("probe", "disagreement", "compare-class", "compare-figure"),
+)
+"""Those of the second tour that the documentation shows."""
 
 
 def main() -> None:
@@ -18,6 +26,7 @@ def main() -> None:
         # Pictures show the defaults, not what the user chose last; napari reads this on import.
         os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
         import napari
+        from inspect_tour import Tour as InsideTour
 
         from napari_medcontext.demo import Tour
 
@@ -26,11 +35,17 @@ def main() -> None:
         tour.make_room()
         tour.open_sample()
         tour.do_all()
+        # A path of its own, as a user would see it, and none of this machine's.
+        os.chdir(tour.out)
+        inside = InsideTour(viewer, folder / "inside")
+        inside.inspect(Path("run"), tour.test_image, tour.test_labels)
+        inside.compare(tour.prediction, tour.test_labels)
         viewer.close()
         PICTURES.mkdir(exist_ok=True)
-        for path in tour.results():
-            if path.suffix == ".png":
-                print(shutil.copy(path, PICTURES / path.name))
+        taken = {path.stem: path for path in tour.results() if path.suffix == ".png"}
+        taken |= {f"inside-{part}": inside.pictures[part] for part in INSIDE}
+        for stem, path in taken.items():
+            print(shutil.copy(path, PICTURES / f"{stem}.png"))
 
 
 if __name__ == "__main__":

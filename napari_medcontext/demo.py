@@ -144,12 +144,12 @@ class Tour:
     def compare(self) -> None:
         """Compare the prediction with the reference and write the table."""
         dock = open_dock(self._viewer, "Compare")
-        prediction = next(
+        self.prediction = next(
             layer
             for layer in self._viewer.layers
             if layer.name.startswith(f"{self.test_image.name} ·")
         )
-        dock.choose(prediction, self.test_labels)
+        dock.choose(self.prediction, self.test_labels)
         self._press_and_wait(dock.findChild(object, "compare_button"), dock.compared)
         dock.save(self.out / "metrics.csv")
         self._settle(1.0)

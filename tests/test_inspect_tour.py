@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from test_window import SCREEN_OF_ITS_OWN
 
-from napari_medcontext.core.io import write_volume
+from napari_medcontext.core.phantom import write_study
 
 TOUR = Path(__file__).parents[1] / "docs" / "inspect_tour.py"
 LEFT_ATRIUM = Path(__file__).parents[2] / "shared" / "data" / "left_atrium"
@@ -64,18 +64,15 @@ def assert_tour_shows_all(images: Path, labels: Path, settings: dict, folder: Pa
 
 
 @pytest.mark.timeout(280)
-def test_tour_of_a_small_pair(tmp_path, make_scan):
-    for name in ("scan_1", "scan_2"):
-        image, drawn = make_scan(name, "LPS", (0.8, 0.8, 1.2), (32, 32, 24))
-        write_volume(tmp_path / "images" / f"{name}.nii.gz", image)
-        write_volume(tmp_path / "labels" / f"{name}.nii.gz", drawn)
+def test_tour_of_the_sample_study(tmp_path):
+    study = write_study(tmp_path / "study", count=2).parent
     settings = {
-        "data": {"patch_size": [32, 32, 16], "spacing": [0.8, 0.8, 1.2]},
+        "data": {"patch_size": [32, 32, 16], "spacing": [6.0, 6.0, 8.0]},
         "masking": {"block_size": 8},
         "training": {"steps": 40, "batch_size": 1, "preview_every": 1.0},
         "device": {"device": "cpu", "threads": 1},
     }
-    assert_tour_shows_all(tmp_path / "images", tmp_path / "labels", settings, tmp_path)
+    assert_tour_shows_all(study / "imagesTr", study / "labelsTr", settings, tmp_path)
 
 
 @pytest.mark.realdata
