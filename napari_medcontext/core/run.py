@@ -35,6 +35,7 @@ from napari_medcontext.core.weights import (
     read_optimizer,
     read_weights,
     remove_state,
+    weight_file,
     write_state,
 )
 
@@ -125,6 +126,16 @@ class RunFolder(WorkFolder):
         """Return the state whose weights predict: the best where there was validation."""
         return self.best_state() or self.newest_state()
 
+    def weight_file(self, network: Weights) -> Path:
+        """Return the file of the weights that a network predicts with.
+
+        Raises
+        ------
+        RunError
+            If no state has been saved yet.
+        """
+        return weight_file(self._required(self.state_to_predict_with()), network)
+
     def last_step(self) -> int:
         """Return the number of steps in the newest state; 0 where there is none."""
         newest = self.newest_state()
@@ -214,14 +225,18 @@ class RunFolder(WorkFolder):
     def _weights_in(
         self, state: Path | None, names: Sequence[Weights]
     ) -> tuple[dict[Weights, dict[str, Tensor]], dict[str, str], Path]:
+        state = self._required(state)
+        read = {name: read_weights(state, name) for name in names}
+        weights = {name: tensors for name, (tensors, _) in read.items()}
+        return weights, read[names[-1]][1], state
+
+    def _required(self, state: Path | None) -> Path:
         if state is None:
             raise RunError(
                 f"{self.path} has no weights yet: its training has not saved a state. "
                 "Let it train for a moment."
             )
-        read = {name: read_weights(state, name) for name in names}
-        weights = {name: tensors for name, (tensors, _) in read.items()}
-        return weights, read[names[-1]][1], state
+        return state
 
     def _ended_before_first_step(self) -> bool:
         tried = (self.path / "events.jsonl").is_file()

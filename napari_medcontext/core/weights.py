@@ -59,7 +59,7 @@ def write_state(
         temporary.mkdir(parents=True)
         for name, tensors in weights.items():
             apart = {key: tensor.contiguous() for key, tensor in _unshared(tensors).items()}
-            save_file(apart, _weight_file(temporary, name), metadata=dict(facts))
+            save_file(apart, weight_file(temporary, name), metadata=dict(facts))
         if rest is not None:
             torch.save(dict(rest), _optimizer_file(temporary))
         _flush(temporary)
@@ -90,7 +90,7 @@ def read_weights(state: Path, network: Weights) -> tuple[dict[str, Tensor], dict
     """
     from safetensors import SafetensorError, safe_open
 
-    path = _weight_file(state, network)
+    path = weight_file(state, network)
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
@@ -140,15 +140,16 @@ def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return apart
 
 
+def weight_file(state: Path, network: str) -> Path:
+    """Return the file in a state's folder that holds a network's weights."""
+    return state / f"{network}.safetensors"
+
+
 def _flush(state: Path) -> None:
     """Put a state's files on the disk itself: the one before it goes next, power or not."""
     for path in state.iterdir():
         with path.open("r+b") as file:
             os.fsync(file.fileno())
-
-
-def _weight_file(state: Path, network: str) -> Path:
-    return state / f"{network}.safetensors"
 
 
 def _optimizer_file(state: Path) -> Path:

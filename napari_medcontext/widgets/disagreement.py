@@ -19,8 +19,9 @@ from napari_medcontext.overlays import show_over, slice_position
 from napari_medcontext.widgets.ask_bar import AskBar
 from napari_medcontext.widgets.inspect_inputs import InspectInputs
 from napari_medcontext.widgets.inspector import Inspector
-from napari_medcontext.widgets.parts import WholeBox, button, choices, shortcut, tick_box
+from napari_medcontext.widgets.parts import WholeBox, button, choices, row, shortcut, tick_box
 from napari_medcontext.widgets.slice_curve import SliceCurve
+from napari_medcontext.widgets.train_on import offer_training_on
 
 WHAT = "disagreement"
 MOST_DRAWS = 64
@@ -36,7 +37,11 @@ HEAT = {
     "blending": "additive",
     "opacity": 0.8,
 }
-NEXT = "Correct the labels there: the layer is trained on as it is, with the next press of Train."
+NEXT = "Correct the labels there; then train on."
+TRAIN_ON = (
+    "The Train dock starts from this run's student now, in a folder of its own, and takes the "
+    "labels as they are when you press Train."
+)
 
 
 class DisagreementView(QWidget):
@@ -79,6 +84,17 @@ class DisagreementView(QWidget):
         labels = self._inputs.labels
         if labels is not None and labels in self._viewer.layers:
             self._viewer.layers.selection.active = labels
+
+    def train_on(self) -> None:
+        """Set the Train dock up to go on from this run with the labels as they are."""
+        inputs = self._inputs
+        try:
+            scan = inputs.required_scan()
+            offer_training_on(self._viewer, inputs.required_run(), scan, inputs.labels)
+        except MedContextError as error:
+            self.bar.tell(f"⚠ {error}")
+        else:
+            self.bar.tell(TRAIN_ON)
 
     def go_to(self, index: int) -> None:
         """Show a slice of the heat map, by its number from 0, in the main window."""
@@ -149,6 +165,14 @@ class DisagreementView(QWidget):
             self.next_slice,
         )
         shortcut(self.next_button, "Alt+Shift+N")
+        self.train_button = button(
+            "disagree_train",
+            "Train on…",
+            "Start from this run's student, with the labels as they are now: sets the Train dock "
+            "up, where you press Train.",
+            self.train_on,
+        )
+        shortcut(self.train_button, "Alt+Shift+T")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         form.addRow("", self.teacher_box)
@@ -157,8 +181,9 @@ class DisagreementView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
-        for widget in (self.bar, self.curve, self.next_button):
-            layout.addWidget(widget)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.curve)
+        layout.addLayout(row(self.next_button, self.train_button))
         self._forget()
 
     def _ask(self, loaded: InspectionReady | None) -> DisagreeAsk:

@@ -84,7 +84,9 @@ class TrainDock(QWidget):
         kind = str(self.runner.currentData())
         write_scans = writer(scans, cases, config.data.ignore_label)
         if self.remembers:
-            settings = config.model_dump(mode="json")
+            # Weights to start from are chosen for one run; the next starts afresh.
+            afresh = config.updated({"network": {"pretrained": None}})
+            settings = afresh.model_dump(mode="json")
             save_preferences(train=settings, folder=str(run.path.parent), runner=kind)
 
         def prepare() -> None:

@@ -12,11 +12,15 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QComboBox, QProgressBar, QPushButton, QSpinBox
 
 from napari_medcontext.core.events import ProbeFinished
+from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.probe import ProbeRow
+from napari_medcontext.core.run import RunFolder
 from napari_medcontext.layer_data import image_layer_data, labels_layer_data
 from napari_medcontext.layer_geometry import is_made
+from napari_medcontext.widgets.docks import open_dock
 from napari_medcontext.widgets.inspect import InspectDock
 from napari_medcontext.widgets.organ_table import ROW_HEIGHT
+from napari_medcontext.widgets.preferences import load_preferences
 from napari_medcontext.widgets.probe import organ_rows
 from napari_medcontext.widgets.session import session_of
 
@@ -192,6 +196,29 @@ def test_click_in_the_curve_goes_to_that_slice(viewer, dock, qtbot):
     assert section.curve._here.value() == 8
     viewer.dims.set_point(1, layer.data_to_world((0, layer.data.shape[1] - 1 - 3, 0))[1])
     assert section.curve._here.value() == 4
+
+
+def test_corrected_labels_are_trained_on_from_the_runs_student(viewer, dock, qtbot, finished_run):
+    section = dock.unfold("disagree")
+    labels = viewer.layers["lps labels"]
+    before = np.count_nonzero(labels.data)
+    labels.data[labels.data == 0] = np.where(np.arange(np.sum(labels.data == 0)) < 7, 5, 0)
+    section.train_button.click()
+    train = open_dock(viewer, "Train")
+    start = finished_run.weight_file("student")
+    afresh = finished_run.spec().config
+    # The form leaves threads to torch.
+    shown = train.config().updated({"device": afresh.device.model_dump()})
+    assert shown == afresh.updated({"network": {"pretrained": start}})
+    with qtbot.waitSignal(train.finished, timeout=200_000):
+        train.train_button.click()
+    run = RunFolder(train.run_path.text())
+    assert run.path != finished_run.path
+    assert run.last_step() == afresh.training.steps, train.message.text()
+    (case,) = run.spec().with_role("training")
+    assert np.count_nonzero(read_volume(case.labels).array) == before + 7
+    assert "(100% of the network)" in (run.path / "events.jsonl").read_text()
+    assert load_preferences()["train"]["network"]["pretrained"] is None
 
 
 def test_cancel_gives_up_and_the_next_question_is_answered(dock, qtbot):
