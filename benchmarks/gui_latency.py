@@ -31,7 +31,7 @@ from latency_window import PATIENCE_SECONDS, STUCK_MS, TICK_MS, Task, settings
 
 from napari_medcontext.core.cases import decathlon_cases
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.io import nifti_stem
+from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.phantom import write_study
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import dump
@@ -182,7 +182,7 @@ def in_terminal(
     dataset.write_text(json.dumps({"training": pairs}), encoding="utf-8")
     file.write_text(dump(config), encoding="utf-8")
     command = [sys.executable, "-m", "napari_medcontext", "train", "--dataset", str(dataset)]
-    command += ["--validation", nifti_stem(Path(scans[-1][0]))]
+    command += ["--validation", scan_name(Path(scans[-1][0]))]
     command += ["--config", str(file), "--out", str(folder / "run")]
     with (folder / "terminal.log").open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)

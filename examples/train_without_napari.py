@@ -13,7 +13,7 @@ from napari_medcontext.core.config import RunConfig, RunSpec
 from napari_medcontext.core.evaluation import evaluate_volumes
 from napari_medcontext.core.events import Preparing, RunFinished, RunStarted, StepFinished
 from napari_medcontext.core.inference import Prediction, Predictor, load_predictor
-from napari_medcontext.core.io import list_nifti, read_volume, write_volume
+from napari_medcontext.core.io import list_scans, read_volume, write_volume
 from napari_medcontext.core.jobs import execute
 from napari_medcontext.core.phantom import write_study
 from napari_medcontext.core.run import RunFolder
@@ -64,7 +64,7 @@ def main() -> None:
     dataset = write_study(OUT / "study")
     predictor = load_predictor(train(dataset), "student")
     scores = []
-    for image in list_nifti(dataset.parent / "imagesTs"):
+    for image in list_scans(dataset.parent / "imagesTs"):
         labels = predicted(predictor, read_volume(image)).labels
         write_volume(OUT / "predictions" / image.name, labels)
         reference = read_volume(dataset.parent / "labelsTs" / image.name)

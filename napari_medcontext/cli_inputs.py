@@ -176,12 +176,13 @@ def scans_to_predict(paths: Sequence[Path]) -> tuple[Case, ...]:
         If there is none, or two have one name.
     """
     from napari_medcontext.core.cases import refuse_duplicates
-    from napari_medcontext.core.io import list_nifti, nifti_stem
+    from napari_medcontext.core.formats import scan_name
+    from napari_medcontext.core.io import list_scans
 
-    files = [file for path in paths for file in (list_nifti(path) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (list_scans(path) if path.is_dir() else [path])]
     if not files:
-        raise ScanError(f"No .nii or .nii.gz file is in {', '.join(map(str, paths))}.")
-    cases = tuple(Case(name=nifti_stem(file), image=file.absolute()) for file in files)
+        raise ScanError(f"There is no scan in {', '.join(map(str, paths))}.")
+    cases = tuple(Case(name=scan_name(file), image=file.absolute()) for file in files)
     refuse_duplicates(cases)
     return cases
 

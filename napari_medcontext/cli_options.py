@@ -109,7 +109,10 @@ def _scans(text: str) -> Any:
 
 
 # train: ``None`` is an option that was left out.
-Images = Annotated[Path | None, _scans("Folder of scans (.nii, .nii.gz).")]
+Images = Annotated[
+    Path | None,
+    _scans("Folder of scans (NIfTI, NRRD, MetaImage, or a folder of DICOM slices each)."),
+]
 Labels = Annotated[Path | None, _scans("Folder of their labels, of the same names.")]
 Dataset = Annotated[
     Path | None,

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Layer
 from napari.utils.transforms import Affine as Transform
 
-from napari_medcontext.colours import class_colours
+from napari_medcontext.core.colours import class_colours
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.volume import Array, Volume
 from napari_medcontext.layer_geometry import (

@@ -1,4 +1,4 @@
-"""Open NIfTI scans, labels and whole studies as napari layers."""
+"""Open scans, labels and whole studies as napari layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 from napari.utils import progress
 
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.io import NIFTI_SUFFIXES, read_volume
+from napari_medcontext.core.formats import FILE_SUFFIXES
+from napari_medcontext.core.formats.dicom import all_series, is_dicom
+from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.volume import Array, Volume
 from napari_medcontext.layer_data import LayerData, image_layer_data, labels_layer_data
 from napari_medcontext.pairing import LABEL_WORDS, name_words
@@ -28,12 +30,12 @@ LEAST_CONTIGUITY = 0.6
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """Return the reader of NIfTI files and of folders that hold a study, or None.
+    """Return the reader of scans and of folders that hold a study or DICOM slices, or None.
 
     Parameters
     ----------
     path
-        A ``.nii`` or ``.nii.gz`` file, a list of them, or a folder.
+        A file of a format that is known, a list of them, or a folder.
     """
     paths = [path] if isinstance(path, str) else list(path)
     return read if paths and all(_is_ours(Path(each)) for each in paths) else None
@@ -45,7 +47,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     Raises
     ------
     ScanError
-        If a file is damaged or no NIfTI, naming it; then nothing is opened.
+        If a file is damaged or of another format, naming it; then nothing is opened.
     """
     paths = [Path(path)] if isinstance(path, str) else [Path(each) for each in path]
     files = [
@@ -54,7 +56,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
         for file in (study_files(each) if each.is_dir() else [StudyFile(each)])
     ]
     if not files:
-        raise ScanError(f"{paths[0]} holds no .nii or .nii.gz files. Choose a folder of scans.")
+        raise ScanError(f"{paths[0]} holds no scans. Choose a folder of scans.")
     shown = progress(files, desc="Opening scans") if len(files) > 1 else files
     return _told_apart([layer for file in shown for layer in _layers_of(file)])
 
@@ -77,10 +79,15 @@ def holds_labels(path: Path, array: Array) -> bool:
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
         return (path / "dataset.json").is_file() or bool(study_files(path))
-    return path.name.lower().endswith(NIFTI_SUFFIXES)
+    return path.name.lower().endswith(FILE_SUFFIXES) or is_dicom(path)
 
 
 def _layers_of(file: StudyFile) -> Iterator[LayerData]:
+    if file.path.is_dir():
+        for series in all_series(file.path):
+            volume = replace(read_volume(series.files[0]), name=series.name or file.path.name)
+            yield image_layer_data(volume, str(file.path))
+        return
     volume = read_volume(file.path, dimensions=None)
     channels = _channels(volume, file.path)
     if len(channels) > 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.io import list_nifti
+from napari_medcontext.core.io import list_scans
 
 Kind = Literal["image", "labels"]
 
@@ -24,7 +24,7 @@ class StudyFile:
 
 
 def study_files(folder: Path) -> list[StudyFile]:
-    """Return the NIfTI files of a folder in the order in which to open them.
+    """Return the scans of a folder in the order in which to open them.
 
     A folder with a ``dataset.json`` in the Medical Segmentation Decathlon form names its own
     files: each scan before its labels, training cases first. One with ``imagesTr`` or
@@ -41,7 +41,7 @@ def study_files(folder: Path) -> list[StudyFile]:
     folders = [child for child in sorted(folder.iterdir()) if child.is_dir()]
     image_folders = [child for child in folders if child.name.lower().startswith("images")]
     if not image_folders:
-        return [StudyFile(path) for path in list_nifti(folder)]
+        return [StudyFile(path) for path in list_scans(folder)]
     # "Tr" sorts behind "Ts", but training cases come first.
     image_folders.sort(key=lambda child: not child.name.lower().endswith("tr"))
     return [
@@ -52,9 +52,9 @@ def study_files(folder: Path) -> list[StudyFile]:
 
 
 def _paired_files(images: Path, labels: Path) -> Iterator[StudyFile]:
-    drawn = list_nifti(labels) if labels.is_dir() else []
+    drawn = list_scans(labels) if labels.is_dir() else []
     left = {path.name: path for path in drawn}
-    for path in list_nifti(images):
+    for path in list_scans(images):
         yield StudyFile(path, "image")
         # Some studies number a scan's channels, "case_0000.nii.gz", but not its labels.
         for name in (path.name, path.name.replace("_0000.", ".")):
@@ -74,7 +74,7 @@ def _decathlon_files(path: Path) -> Iterator[StudyFile]:
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ScanError(
             f"{path} does not describe a study in the Medical Segmentation Decathlon form "
-            f"({type(error).__name__}: {error}). Correct it, or open its NIfTI files one by one."
+            f"({type(error).__name__}: {error}). Correct it, or open its scans one by one."
         ) from error
     for image, label in found:
         yield StudyFile(image, "image")

@@ -16,7 +16,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_medcontext.colours import class_colour
+from napari_medcontext.core.colours import class_colour
 from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array

@@ -20,7 +20,7 @@ from napari_medcontext.cli_options import (
 )
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.io import list_nifti, read_volume
+from napari_medcontext.core.io import list_scans, read_volume
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import dump
 from napari_medcontext.progress import say
@@ -48,7 +48,7 @@ def test_study_is_trained_predicted_and_evaluated(study, settings, tmp_path):
     assert [c.name for c in RunFolder(run).spec().with_role("validation")] == ["lps"]
     predicted = called("predict", run, study / "images", "--out", out)
     assert predicted.exit_code == 0, predicted.output
-    for image, labels in zip(list_nifti(study / "images"), list_nifti(out), strict=True):
+    for image, labels in zip(list_scans(study / "images"), list_scans(out), strict=True):
         assert image.name == labels.name
         assert read_volume(image).shape == read_volume(labels).shape
     evaluated = called(

@@ -248,7 +248,7 @@ def test_unpaired_scans_stay_an_error_unless_their_folder_is_named(train, scans,
     refused(train, "is not a folder|no file of the same", "--unlabelled", tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     (scans / "images" / "lps.nii.gz").unlink()
-    refused(train, "holds no .nii", "--unlabelled", tmp_path / "empty")
+    refused(train, "holds no scan", "--unlabelled", tmp_path / "empty")
     refused(train, "has no labels already|holds no", "--unlabelled", scans / "images")
 
 

@@ -167,7 +167,7 @@ def test_folder_without_scans_is_named(medcontext, scans, tmp_path):
     words = ("--images", tmp_path / "none", "--labels", scans / "labels")
     code, text = medcontext("train", *words, "--out", tmp_path / "run")
     assert code == EXIT_USAGE
-    assert told(text, str(tmp_path / "none"), "holds no .nii")
+    assert told(text, str(tmp_path / "none"), "holds no scan")
     assert not (tmp_path / "run").exists()
 
 

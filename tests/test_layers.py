@@ -10,7 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_medcontext.colours import class_colour, class_colours
+from napari_medcontext.core.colours import class_colour, class_colours
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import image_layer_data, labels_layer_data

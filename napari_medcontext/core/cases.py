@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.io import list_nifti, nifti_stem
+from napari_medcontext.core.formats import scan_name
+from napari_medcontext.core.io import list_scans
 from napari_medcontext.core.method_settings import ObjectiveSettings
 
 
@@ -29,10 +30,10 @@ def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) 
     ScanError
         If a scan has no labels and is not in ``unlabelled``.
     """
-    scans = list_nifti(images)
+    scans = list_scans(images)
     if not scans:
-        raise ScanError(f"{images} holds no .nii or .nii.gz file.")
-    pairs, left_over = pair_by_name(scans, list_nifti(labels))
+        raise ScanError(f"{images} holds no scan.")
+    pairs, left_over = pair_by_name(scans, list_scans(labels))
     bare = sorted(path.name for path in left_over if path.parent == images)
     if bare and not _same_folder(images, unlabelled):
         raise ScanError(
@@ -41,7 +42,7 @@ def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) 
             "labels."
         )
     cases = tuple(
-        Case(name=nifti_stem(image), image=image.absolute(), labels=label.absolute())
+        Case(name=scan_name(image), image=image.absolute(), labels=label.absolute())
         for image, label in pairs
     )
     return with_unlabelled(cases, unlabelled)
@@ -103,10 +104,10 @@ def with_unlabelled(cases: tuple[Case, ...], folder: Path | None) -> tuple[Case,
     if folder is None:
         return cases
     known = {case.image.resolve() for case in cases}
-    bare = [path.absolute() for path in list_nifti(folder) if path.resolve() not in known]
+    bare = [path.absolute() for path in list_scans(folder) if path.resolve() not in known]
     if not bare:
-        raise ScanError(f"{folder} holds no .nii or .nii.gz file that has no labels already.")
-    return cases + tuple(Case(name=nifti_stem(path), image=path) for path in bare)
+        raise ScanError(f"{folder} holds no scan that has no labels already.")
+    return cases + tuple(Case(name=scan_name(path), image=path) for path in bare)
 
 
 def require_labels(cases: Iterable[Case], objective: ObjectiveSettings) -> None:
@@ -159,7 +160,7 @@ def refuse_duplicates(cases: Sequence[Case]) -> None:
 def pair_by_name(
     first: Sequence[Path], second: Sequence[Path]
 ) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Pair NIfTI files whose names agree up to ``.nii`` or ``.nii.gz``.
+    """Pair files whose names agree up to the ending of their format.
 
     Returns
     -------
@@ -185,7 +186,7 @@ def _same_folder(one: Path, other: Path | None) -> bool:
 def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     by_stem: dict[str, Path] = {}
     for path in paths:
-        twin = by_stem.setdefault(nifti_stem(path), path)
+        twin = by_stem.setdefault(scan_name(path), path)
         if twin != path:
             raise ScanError(f"{twin} and {path} have the same name. Remove one of them.")
     return by_stem
@@ -196,7 +197,7 @@ def _decathlon_case(folder: Path, entry: Any) -> Case:
         entry = {"image": entry}
     image = (folder / entry["image"]).absolute()
     labels = (folder / entry["label"]).absolute() if entry.get("label") else None
-    return Case(name=nifti_stem(image), image=image, labels=labels)
+    return Case(name=scan_name(image), image=image, labels=labels)
 
 
 def _read_json(path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import cc3d
 import numpy as np
@@ -15,7 +16,7 @@ RIGHT, INVENTED, MISSED, OTHER_CLASS = 1, 2, 3, 4
 """What an error map holds where it is not 0: true positive, false positive, false negative, and,
 where all classes are looked at together, a class in the place of another."""
 
-BY_FACES = 6
+BY_FACES: Final = 6
 """How many neighbours of a voxel touch it: those that share a face."""
 
 

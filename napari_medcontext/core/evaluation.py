@@ -12,7 +12,8 @@ import numpy as np
 from napari_medcontext.core.cases import pair_by_name
 from napari_medcontext.core.definitions import Definitions
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.io import list_nifti, nifti_stem, read_volume
+from napari_medcontext.core.formats import scan_name
+from napari_medcontext.core.io import list_scans, read_volume
 from napari_medcontext.core.labels import Box, as_label_array, class_boxes
 from napari_medcontext.core.metrics import METRICS, MaskPair, volume_ml
 from napari_medcontext.core.regions import Members
@@ -119,7 +120,7 @@ def evaluate_folders(
     ScanError
         At once, if no two files share a name; later, if a pair cannot be compared.
     """
-    pairs, _ = pair_by_name(list_nifti(predictions), list_nifti(labels))
+    pairs, _ = pair_by_name(list_scans(predictions), list_scans(labels))
     if not pairs:
         raise ScanError(
             f"No file in {predictions} has the name of one in {labels}. Give each prediction "
@@ -130,7 +131,7 @@ def evaluate_folders(
         evaluate_volumes(
             read_volume(first),
             read_volume(second),
-            case=nifti_stem(second),
+            case=scan_name(second),
             class_names=class_names,
             classes=wanted,
             regions=regions,
@@ -143,8 +144,8 @@ def evaluate_folders(
 
 def unpredicted(predictions: Path, labels: Path) -> list[str]:
     """Return the names of the cases with labels but no prediction, which no score counts."""
-    _, left_over = pair_by_name(list_nifti(predictions), list_nifti(labels))
-    return [nifti_stem(path) for path in left_over if path.parent == labels]
+    _, left_over = pair_by_name(list_scans(predictions), list_scans(labels))
+    return [scan_name(path) for path in left_over if path.parent == labels]
 
 
 def _score(case: str, part: Part, pair: MaskPair, definitions: Definitions) -> ClassScore:

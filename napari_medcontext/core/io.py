@@ -1,58 +1,51 @@
-"""Read and write volumes as NIfTI, whole or not at all."""
+"""Read and write volumes, whole or not at all, whatever their file format."""
 
 from __future__ import annotations
 
-import json
 import os
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.nifti1 import Nifti1Extension
-from nibabel.spatialimages import HeaderDataError
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.volume import Affine, Array, Volume
-
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-_COMMENT_CODE = 6
-_COMMENT_KEY = "napari-medcontext"
+from napari_medcontext.core.formats import DETACHED, FILE_SUFFIXES, FORMATS, format_of, scan_name
+from napari_medcontext.core.formats.dicom import is_dicom
+from napari_medcontext.core.volume import Volume
 
 
-def nifti_stem(path: Path) -> str:
-    """Return a NIfTI file's name without ``.nii`` or ``.nii.gz``."""
-    name = path.name
-    for suffix in NIFTI_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return path.stem
+def list_scans(folder: Path) -> list[Path]:
+    """Return the scans of a folder, sorted by name, hidden ones left out.
 
+    They are its files that hold a volume each, and its folders of DICOM slices. A folder that
+    holds slices itself, and no such file, is one scan.
 
-def list_nifti(folder: Path) -> list[Path]:
-    """Return the NIfTI files of a folder, sorted by name, hidden ones left out."""
+    Raises
+    ------
+    ScanError
+        If it is no folder.
+    """
     if not folder.is_dir():
-        raise ScanError(
-            f"{folder} is not a folder. Name a folder that holds .nii or .nii.gz files."
-        )
-    return sorted(
+        raise ScanError(f"{folder} is not a folder. Name a folder that holds scans.")
+    seen = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    scans = [
         path
-        for path in folder.iterdir()
-        if path.name.lower().endswith(NIFTI_SUFFIXES) and not path.name.startswith(".")
-    )
+        for path in seen
+        if (is_dicom(path) if path.is_dir() else path.name.lower().endswith(FILE_SUFFIXES))
+    ]
+    return scans or ([folder] if is_dicom(folder) else [])
 
 
 def read_volume(path: str | os.PathLike[str], *, dimensions: int | None = 3) -> Volume:
-    """Read a NIfTI file, its voxels scaled as the header says.
+    """Read a scan or its labels.
 
     Parameters
     ----------
     path
-        A ``.nii`` or ``.nii.gz`` file.
+        A file of one of ``FORMATS``; for a DICOM series, its folder or one of its slices.
     dimensions
         The number of axes to insist on, trailing axes of length one dropped;
         ``None`` takes the file as it is.
@@ -60,51 +53,48 @@ def read_volume(path: str | os.PathLike[str], *, dimensions: int | None = 3) -> 
     Returns
     -------
     Volume
-        Voxels of the type in which they are stored (float64 stays float64), unless the
-        header scales them: then float32.
+        Voxels of the type in which they are stored, scaled if the header says so.
 
     Raises
     ------
     ScanError
-        If the file is missing, no NIfTI by name or content, cut short, or of other dimensions.
+        If the file is missing, of no known format by name or content, cut short, or of other
+        dimensions.
     """
-    path = Path(path)
-    with _explained_read_errors(path):
-        image = nib.load(path)
-        array = _voxels(image)
-    if dimensions is not None:
-        array = array.reshape(_squeezed(array.shape, dimensions, path))
-    return Volume(array, _affine(image), nifti_stem(path), _class_names(image))
+    path = _existing(path)
+    volume = replace(format_of(path).read(path), name=scan_name(path))
+    if dimensions is None:
+        return volume
+    shape = _squeezed(volume.shape, dimensions, path)
+    return replace(volume, array=volume.array.reshape(shape))
 
 
 def read_geometry(path: str | os.PathLike[str]) -> Volume:
     """Return a volume's grid without its voxels, which are left unread (all zero)."""
-    path = Path(path)
-    with _explained_read_errors(path):
-        image = nib.load(path)
-    shape = _squeezed(image.shape, 3, path)
-    return Volume(np.broadcast_to(np.uint8(0), shape), _affine(image), nifti_stem(path))
+    path = _existing(path)
+    shape, affine = format_of(path).read_grid(path)
+    shape = _squeezed(shape, 3, path)
+    return Volume(np.broadcast_to(np.uint8(0), shape), affine, scan_name(path))
 
 
 def write_volume(path: str | os.PathLike[str], volume: Volume) -> Path:
-    """Write a volume as NIfTI-1 with qform and sform set, whole or not at all.
+    """Write a volume in the format that the name's ending says, whole or not at all.
 
-    Class names travel in a header extension, which other programs skip.
+    Class names travel along where the format has a place for them.
+
+    Raises
+    ------
+    MedContextError
+        If nothing is written in that format, or the folder cannot be written.
     """
     path = Path(path)
-    if not path.name.lower().endswith(NIFTI_SUFFIXES):
-        raise MedContextError(f"{path} must end in .nii or .nii.gz.")
-    image = nib.Nifti1Image(_storable(volume.array), volume.affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(volume.affine, code="scanner")
-    image.set_qform(volume.affine, code="scanner", strip_shears=True)
-    if volume.class_names:
-        names = {str(k): name for k, name in volume.class_names.items()}
-        text = json.dumps({_COMMENT_KEY: {"class_names": names}})
-        image.header.extensions.append(Nifti1Extension(_COMMENT_CODE, text.encode()))
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)
-    return path
+    for form in FORMATS:
+        if form.write is not None and path.name.lower().endswith(_whole(form.suffixes)):
+            with atomic_path(path) as temporary:
+                form.write(temporary, volume)
+            return path
+    endings = [e for form in FORMATS if form.write is not None for e in _whole(form.suffixes)]
+    raise MedContextError(f"{path} must end in one of {', '.join(endings)}.")
 
 
 @contextmanager
@@ -156,40 +146,16 @@ def smallest_label_dtype(largest: int) -> np.dtype[Any]:
     return np.min_scalar_type(largest)
 
 
-def _voxels(image: Any) -> Array:
-    proxy = image.dataobj
-    slope, intercept = getattr(proxy, "slope", 1.0), getattr(proxy, "inter", 0.0)
-    if (slope, intercept) == (1.0, 0.0):
-        array = np.asarray(proxy)
-        if array.dtype.fields is not None:
-            raise ScanError(
-                f"{image.get_filename()} holds colours, not intensities. Export it in grey."
-            )
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
-    return np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
+def _existing(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise ScanError(f"{path} does not exist. Check the path.")
+    return path
 
 
-@contextmanager
-def _explained_read_errors(path: Path) -> Iterator[None]:
-    if not path.is_file():
-        raise ScanError(f"{path} does not exist or is no file. Check the path.")
-    if not path.name.lower().endswith(NIFTI_SUFFIXES):
-        raise ScanError(
-            f"{path} is not a NIfTI file by its name. Choose a .nii or .nii.gz file, "
-            "or convert the scan, for example with dcm2niix or 3D Slicer."
-        )
-    try:
-        yield
-    except (ImageFileError, HeaderDataError) as error:
-        raise ScanError(
-            f"{path} is not a NIfTI file ({error}). Choose a .nii or .nii.gz file, "
-            "or convert the scan, for example with dcm2niix or 3D Slicer."
-        ) from error
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ScanError(
-            f"{path} cannot be read to its end ({error}); the file is cut short or damaged. "
-            "Copy or export it again."
-        ) from error
+def _whole(suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out endings of headers with a second file, which could be left half-written."""
+    return tuple(suffix for suffix in suffixes if suffix not in DETACHED)
 
 
 def _squeezed(shape: tuple[int, ...], dimensions: int, path: Path) -> tuple[int, ...]:
@@ -202,34 +168,3 @@ def _squeezed(shape: tuple[int, ...], dimensions: int, path: Path) -> tuple[int,
             "Split channels or time points into files of their own."
         )
     return squeezed
-
-
-def _affine(image: Any) -> Affine:
-    """Return the affine in millimetres, whatever length unit the header names."""
-    factor = {"meter": 1000.0, "micron": 0.001}.get(image.header.get_xyzt_units()[0], 1.0)
-    affine = np.array(image.affine, dtype=float)
-    affine[:3] *= factor
-    return affine
-
-
-def _storable(array: Array) -> Array:
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
-    if array.dtype in (np.int64, np.uint64):
-        small = np.min_scalar_type(int(array.max(initial=0)))
-        lowest = np.min_scalar_type(int(array.min(initial=0)))
-        return array.astype(np.promote_types(small, lowest))
-    return array
-
-
-def _class_names(image: Any) -> Mapping[int, str]:
-    for extension in getattr(image.header, "extensions", []):
-        if extension.get_code() == _COMMENT_CODE:
-            try:
-                names = json.loads(extension.get_content())[_COMMENT_KEY]["class_names"]
-                return {int(k): str(name) for k, name in names.items()}
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
-    return {}

@@ -81,11 +81,11 @@ def bounding_box(mask: npt.NDArray[np.bool_]) -> Box:
     sides = {}
     left = mask.transpose(order)
     for axis in order:
-        rows = np.flatnonzero(left.reshape(len(left), -1).any(1))
+        rows = np.flatnonzero(left.reshape(len(left), -1).any(axis=1))
         if not len(rows):
             return tuple(slice(0, side) for side in mask.shape)
         sides[axis] = slice(int(rows[0]), int(rows[-1]) + 1)
-        left = left[sides[axis]].any(0)
+        left = np.asarray(left[sides[axis]].any(axis=0))
     return tuple(sides[axis] for axis in range(mask.ndim))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels, Shapes
 
-from napari_medcontext.colours import ERROR_COLOURS
+from napari_medcontext.core.colours import ERROR_COLOURS
 from napari_medcontext.core.error_map import INVENTED, MISSED, OTHER_CLASS, RIGHT, ErrorRegion
 from napari_medcontext.core.volume import Array
 from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN

@@ -13,7 +13,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QListWidget, QVBoxLayout, QWidget
 
-from napari_medcontext.colours import ERROR_COLOURS
+from napari_medcontext.core.colours import ERROR_COLOURS
 from napari_medcontext.core.error_map import RIGHT, ErrorRegion
 from napari_medcontext.overlays import shown_over, take_away
 from napari_medcontext.widgets.class_alone import ClassAlone

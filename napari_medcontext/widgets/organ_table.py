@@ -11,7 +11,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_medcontext.colours import class_colour
+from napari_medcontext.core.colours import class_colour
 
 SWATCH = QSize(14, 14)
 ROW_HEIGHT = 24

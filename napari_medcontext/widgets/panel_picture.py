@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from qtpy.QtGui import QColor, QImage
 
-from napari_medcontext.colours import class_colour
+from napari_medcontext.core.colours import class_colour
 from napari_medcontext.widgets.figure import canvas_figure
 from napari_medcontext.widgets.panel_layers import Panel
 from napari_medcontext.widgets.panels import PanelViewer

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from napari_medcontext.core.errors import MedContextError, ScanError
+from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.io import (
     atomic_path,
-    list_nifti,
-    nifti_stem,
+    list_scans,
     read_geometry,
     read_volume,
     write_volume,
@@ -87,12 +87,12 @@ def test_geometry_is_read_without_voxels(oblique, tmp_path):
 
 
 def test_missing_file_and_folder_are_named(tmp_path):
-    for path in (tmp_path / "none.nii.gz", tmp_path):
-        with pytest.raises(ScanError, match="does not exist or is no file") as error:
+    for path, problem in ((tmp_path / "none.nii.gz", "does not exist"), (tmp_path, "no scan")):
+        with pytest.raises(ScanError, match=problem) as error:
             read_volume(path)
         assert str(path) in str(error.value)
     with pytest.raises(ScanError, match="is not a folder"):
-        list_nifti(tmp_path / "none")
+        list_scans(tmp_path / "none")
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
@@ -150,7 +150,7 @@ def test_folder_that_cannot_be_made_is_explained(oblique, tmp_path):
 
 
 def test_other_suffix_is_refused(oblique, tmp_path):
-    with pytest.raises(MedContextError, match=r"must end in \.nii"):
+    with pytest.raises(MedContextError, match=r"must end in one of \.nii\.gz"):
         write_volume(tmp_path / "scan.png", oblique)
 
 
@@ -182,13 +182,13 @@ def test_nothing_is_visible_under_the_name_before_it_is_whole(tmp_path):
 def test_folder_lists_nifti_files_only(tmp_path):
     for name in ("b.nii", "a.NII.GZ", ".hidden.nii", "c.txt"):
         (tmp_path / name).touch()
-    assert [path.name for path in list_nifti(tmp_path)] == ["a.NII.GZ", "b.nii"]
-    assert nifti_stem(tmp_path / "a.NII.GZ") == "a"
-    assert nifti_stem(tmp_path / "x.1.nii.gz") == "x.1"
+    assert [path.name for path in list_scans(tmp_path)] == ["a.NII.GZ", "b.nii"]
+    assert scan_name(tmp_path / "a.NII.GZ") == "a"
+    assert scan_name(tmp_path / "x.1.nii.gz") == "x.1"
 
 
 def test_file_of_another_name_is_refused_and_named(oblique, tmp_path):
     path = write_volume(tmp_path / "scan.nii", oblique).rename(tmp_path / "scan.mgz")
     for read in (read_volume, read_geometry):
-        with pytest.raises(ScanError, match=r"scan\.mgz is not a NIfTI file by its name"):
+        with pytest.raises(ScanError, match=r"scan\.mgz is no scan by its name.*NIfTI"):
             read(path)

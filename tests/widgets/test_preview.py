@@ -7,7 +7,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtGui import QColor, QImage
 from qtpy.QtWidgets import QApplication, QLineEdit
 
-from napari_medcontext.colours import class_colour
+from napari_medcontext.core.colours import class_colour
 from napari_medcontext.core.events import PreviewReady, RunFinished, RunStarted
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.widgets.preview import (

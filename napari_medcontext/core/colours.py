@@ -28,7 +28,7 @@ def class_colour(class_id: int) -> Colour:
     if class_id == 0:
         return np.zeros(4, np.float32)
     turn, place = divmod(class_id - 1, len(_PALETTE))
-    colour = np.array([*bytes.fromhex(_PALETTE[place]), 255], np.float32) / 255
+    colour: Colour = np.array([*bytes.fromhex(_PALETTE[place]), 255], np.float32) / np.float32(255)
     amount = _LIGHTENED[turn % len(_LIGHTENED)]
     colour[:3] += amount * ((1 - colour[:3]) if amount > 0 else colour[:3])
     return colour
