@@ -30,7 +30,7 @@ from napari_medcontext.core.settings import validated
 from napari_medcontext.progress import say, shown
 
 if TYPE_CHECKING:
-    from napari_medcontext.core.jobs import PredictSpec
+    from napari_medcontext.core.predicting import PredictSpec
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
 app = typer.Typer(
@@ -96,9 +96,13 @@ def predict(
     probabilities: options.Probabilities = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Predict labels for scans with a trained run; each result lies exactly on its scan."""
+    """Predict labels for scans with a trained run; each result lies exactly on its scan.
+
+    Goes on after a scan that cannot be read, and names it at the end, with exit code 1. Called
+    again, it skips what is done: results that the same weights made of the same files.
+    """
     from napari_medcontext.core.io import require_writable
-    from napari_medcontext.core.jobs import PredictFolder, PredictSpec
+    from napari_medcontext.core.predicting import PredictFolder, PredictSpec
 
     cases = inputs.scans_to_predict(images)
     RunFolder(run).spec()
@@ -111,7 +115,7 @@ def predict(
         probabilities=probabilities,
     )
     if not overwrite:
-        _refuse_overwriting(spec)
+        spec = _still_to_do(spec)
     with tempfile.TemporaryDirectory(prefix="medcontext-predict-") as folder:
         _finish(PredictFolder(folder).create(spec))
 
@@ -250,15 +254,24 @@ def _run_to_resume(path: Path, params: Mapping[str, object]) -> RunFolder:
     return run
 
 
-def _refuse_overwriting(spec: PredictSpec) -> None:
-    from napari_medcontext.core.jobs import existing_results
+def _still_to_do(spec: PredictSpec) -> PredictSpec:
+    """Leave out scans that are predicted already; refuse to overwrite other results."""
+    from napari_medcontext.core.predicting import done_before, existing_results
 
+    done = done_before(spec)
+    left = tuple(case for case in spec.scans if case.name not in done)
+    if done:
+        say(console, f"{len(done)} of {len(spec.scans)} scans are predicted already; skipped.")
+    if not left:
+        raise typer.Exit
+    spec = spec.model_copy(update={"scans": left})
     existing = existing_results(spec)
     if existing:
         raise RunError(
-            f"{', '.join(map(str, existing))} would be overwritten. Choose another folder with "
-            "--out, or say --overwrite."
+            f"{', '.join(map(str, existing))} would be overwritten, and were not made by these "
+            "weights of these scans. Choose another folder with --out, or say --overwrite."
         )
+    return spec
 
 
 def _finish(folder: WorkFolder) -> None:

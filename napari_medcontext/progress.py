@@ -18,6 +18,7 @@ from rich.progress import (
 
 from napari_medcontext.core.events import (
     Event,
+    PredictionFailed,
     PredictionProgress,
     PredictionSaved,
     Preparing,
@@ -103,7 +104,7 @@ def _move(progress: Progress, task: TaskID, event: Event, losses: Mapping[str, f
             progress.update(
                 task, description=description, total=total, completed=done, rate=f"{fraction:.0%}"
             )
-        case PredictionSaved():
+        case PredictionSaved() | PredictionFailed():
             progress.advance(task)
 
 
@@ -123,6 +124,8 @@ def _tell(console: Console, event: Event) -> None:
             say(console, text)
         case PredictionSaved(name=name, labels=labels, seconds=seconds):
             say(console, f"{name}: {labels} ({seconds:.1f} s)")
+        case PredictionFailed(name=name, reason=reason):
+            say(console, f"“{name}”: {reason}", label="Passed over", style="yellow")
         case Warned(message=message):
             say(console, message, label="Warning", style="yellow")
 

@@ -142,6 +142,14 @@ class PredictionSaved(Event):
 
 
 @dataclass(frozen=True)
+class PredictionFailed(Event):
+    """A scan could not be read or predicted, and why; the next one is taken."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Warned(Event):
     """Something is odd, but the work goes on."""
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,6 +79,12 @@ class WorkFolder:
     def log(self) -> Path:
         """Everything that the work printed, tracebacks included."""
         return self.path / "output.log"
+
+    def note(self, text: str) -> None:
+        """Add something to the log, with the time."""
+        # A disk that is full or gone cannot take the log; events still tell the user.
+        with suppress(OSError), self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}\n")
 
     def send(self, command: Command) -> None:
         """Tell the work to run, pause or stop; it obeys after its current step."""

@@ -2,60 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from napari_medcontext.core.config import Case
-from napari_medcontext.core.errors import MedContextError, RunError
+from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.events import (
     Event,
-    PredictionProgress,
-    PredictionSaved,
     Preparing,
     RunFinished,
 )
 from napari_medcontext.core.folder import STUDY_FILE, WorkFolder
 from napari_medcontext.core.inspection import InspectFolder
-from napari_medcontext.core.io import atomic_path, read_volume, write_volume
 from napari_medcontext.core.journal import JournalWriter
+from napari_medcontext.core.predicting import PredictFolder, PredictSpec, predict_all
 from napari_medcontext.core.probe import ProbeFolder
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.settings import Settings, dump, load
+from napari_medcontext.core.settings import load
 
 if TYPE_CHECKING:
     from napari_medcontext.core.dataset import Dataset
-
-
-class PredictSpec(Settings):
-    """A prediction to do: which run's weights on which scans, and where results go."""
-
-    run: Path
-    scans: Annotated[tuple[Case, ...], Field(min_length=1)]
-    out: Path
-    weights: Literal["student", "teacher", "mean"] = "student"
-    probabilities: bool = False
-
-
-class PredictFolder(WorkFolder):
-    """The folder of one prediction."""
-
-    @property
-    def spec_path(self) -> Path:
-        """The file that says what to predict."""
-        return self.path / "predict.yaml"
-
-    def create(self, spec: PredictSpec) -> PredictFolder:
-        """Make the folder and write what to predict."""
-        with atomic_path(self.spec_path) as temporary:
-            temporary.write_text(dump(spec), encoding="utf-8")
-        return self
 
 
 def execute(path: Path) -> Iterator[Event]:
@@ -89,10 +56,10 @@ def _recorded_failures(folder: WorkFolder) -> Iterator[Event]:
     try:
         yield from _work(folder)
     except MedContextError as error:
-        _log_traceback(folder)
+        folder.note(traceback.format_exc())
         yield RunFinished("failed", _last_step(folder), str(error), str(folder.log))
     except Exception as error:
-        _log_traceback(folder)
+        folder.note(traceback.format_exc())
         yield RunFinished(
             "failed",
             _last_step(folder),
@@ -105,7 +72,7 @@ def _recorded_failures(folder: WorkFolder) -> Iterator[Event]:
 def _work(folder: WorkFolder) -> Iterator[Event]:
     prediction = PredictFolder(folder.path)
     if prediction.spec_path.is_file():
-        return _predict(folder, load(PredictSpec, prediction.spec_path))
+        return predict_all(folder, load(PredictSpec, prediction.spec_path))
     inspection = InspectFolder(folder.path)
     if inspection.exists():
         from napari_medcontext.core.inspection.serve import serve
@@ -167,78 +134,5 @@ def _unless_stopped(
             return None
 
 
-def _predict(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
-    _refuse_overwriting_scans(spec)
-    yield PredictionProgress(spec.scans[0].name, 0, len(spec.scans), 0.0)
-    from napari_medcontext.core.inference import load_predictor
-
-    predictor = load_predictor(RunFolder(spec.run), spec.weights)
-    for done, case in enumerate(spec.scans):
-        started = time.perf_counter()
-        work = predictor.predict(read_volume(case.image), probabilities=spec.probabilities)
-        reported = -1.0
-        while True:
-            try:
-                fraction = next(work)
-            except StopIteration as end:
-                prediction = end.value
-                break
-            if folder.command() == "stop":
-                yield RunFinished("stopped", done, f"Stopped; {done} scans were predicted.")
-                return
-            if fraction - reported >= 0.02:
-                reported = fraction
-                yield PredictionProgress(case.name, done, len(spec.scans), fraction)
-        labels = write_volume(labels_path(spec.out, case), prediction.labels)
-        for class_id, array in prediction.probabilities.items():
-            volume = prediction.labels.with_array(array, class_names={})
-            write_volume(probability_path(labels, class_id), volume)
-        yield PredictionSaved(
-            case.name,
-            labels,
-            labels.parent if spec.probabilities else None,
-            time.perf_counter() - started,
-        )
-    count = len(spec.scans)
-    yield RunFinished("completed", count, f"Predicted {count} scan{'s' * (count > 1)}.")
-
-
-def labels_path(out: Path, case: Case) -> Path:
-    """Return where the predicted labels of a scan are written."""
-    return out / f"{case.name}.nii.gz"
-
-
-def probability_path(labels: Path, class_id: int) -> Path:
-    """Return where the probabilities of one class lie beside a scan's predicted labels."""
-    return labels.with_name(labels.name.replace(".nii.gz", f".probability-{class_id}.nii.gz"))
-
-
-def existing_results(spec: PredictSpec) -> list[Path]:
-    """Return the files that a prediction would overwrite."""
-    found: list[Path] = []
-    for case in spec.scans:
-        names = [f"{glob.escape(case.name)}.nii.gz"]
-        names += [f"{glob.escape(case.name)}.probability-*.nii.gz"] * spec.probabilities
-        found += [path for name in names for path in sorted(spec.out.glob(name))]
-    return found
-
-
-def _refuse_overwriting_scans(spec: PredictSpec) -> None:
-    scans = {case.image.resolve() for case in spec.scans}
-    for case in spec.scans:
-        target = labels_path(spec.out, case)
-        if target.resolve() in scans:
-            raise RunError(
-                f"The labels predicted for “{case.name}” would overwrite the scan {target}. "
-                "Choose another folder for the results."
-            )
-
-
 def _last_step(folder: WorkFolder) -> int:
     return RunFolder(folder.path).last_step()
-
-
-def _log_traceback(folder: WorkFolder) -> None:
-    # A disk that is full or gone cannot take the log; the event still tells the user.
-    with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")

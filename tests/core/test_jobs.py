@@ -14,13 +14,13 @@ from napari_medcontext.core.events import (
 )
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import read_volume
-from napari_medcontext.core.jobs import (
+from napari_medcontext.core.jobs import execute
+from napari_medcontext.core.journal import JournalReader
+from napari_medcontext.core.predicting import (
     PredictFolder,
     PredictSpec,
-    execute,
     probability_path,
 )
-from napari_medcontext.core.journal import JournalReader
 from napari_medcontext.core.run import RunFolder
 
 

@@ -1,0 +1,281 @@
+"""Predict many scans, one after the other: a bad one is told and passed over."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from napari_medcontext.core.cases import quoted
+from napari_medcontext.core.config import Case
+from napari_medcontext.core.errors import MedContextError, RunError
+from napari_medcontext.core.events import (
+    Event,
+    PredictionFailed,
+    PredictionProgress,
+    PredictionSaved,
+    RunFinished,
+)
+from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.io import atomic_path, read_volume, write_volume
+from napari_medcontext.core.log_table import LogTable
+from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.settings import Settings, dump
+from napari_medcontext.core.volume import Volume
+
+if TYPE_CHECKING:
+    from napari_medcontext.core.inference import Prediction, Predictor
+
+LEDGER = "predicted.csv"
+LEDGER_COLUMNS = (
+    *("name", "scan", "scan_stamp", "labels", "run", "state", "weights", "probabilities"),
+    *("seconds", "problem"),
+)
+MOST_TOLD = 20
+"""So many scans that failed are told at the end; the ledger has all."""
+REPORTED_EVERY = 0.02
+"""Share of a scan's windows between two reports."""
+
+
+class PredictSpec(Settings):
+    """A prediction to do: which run's weights on which scans, and where results go."""
+
+    run: Path
+    scans: Annotated[tuple[Case, ...], Field(min_length=1)]
+    out: Path
+    weights: Literal["student", "teacher", "mean"] = "student"
+    probabilities: bool = False
+
+
+class PredictFolder(WorkFolder):
+    """The folder of one prediction."""
+
+    @property
+    def spec_path(self) -> Path:
+        """The file that says what to predict."""
+        return self.path / "predict.yaml"
+
+    def create(self, spec: PredictSpec) -> PredictFolder:
+        """Make the folder and write what to predict."""
+        with atomic_path(self.spec_path) as temporary:
+            temporary.write_text(dump(spec), encoding="utf-8")
+        return self
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a result was made by and of; two results that agree in it are the same."""
+
+    scan: str
+    scan_stamp: str
+    run: str
+    state: str
+    weights: str
+    probabilities: str
+
+    @classmethod
+    def of(cls, case: Case, spec: PredictSpec) -> _Made:
+        state = RunFolder(spec.run).state_to_predict_with()
+        return cls(
+            str(case.image),
+            _stamp(case.image),
+            str(spec.run),
+            "" if state is None else f"{state.name} {_stamp(state)}",
+            spec.weights,
+            str(spec.probabilities),
+        )
+
+
+def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
+    """Predict scan after scan, and write each result whole or not at all.
+
+    A scan that cannot be read or predicted is told by a ``PredictionFailed``, and the next one
+    is taken; the last event says which they were. The next scan is read while one is computed,
+    so at most two are in memory. What was done is noted in ``LEDGER``, beside the results.
+
+    Parameters
+    ----------
+    folder
+        Where whoever watches may ask to stop.
+    spec
+        What to predict.
+
+    Raises
+    ------
+    MedContextError
+        If the run has no weights to predict with, or results cannot be written.
+    """
+    _refuse_overwriting_scans(spec)
+    total = len(spec.scans)
+    yield PredictionProgress(spec.scans[0].name, 0, total, 0.0)
+    from napari_medcontext.core.inference import Cancelled, load_predictor
+
+    predictor = load_predictor(RunFolder(spec.run), spec.weights)
+    spec.out.mkdir(parents=True, exist_ok=True)
+    ledger = LogTable(spec.out / LEDGER, LEDGER_COLUMNS)
+    failed: dict[str, str] = {}
+    for done, (case, read) in enumerate(_read_ahead(spec.scans)):
+        started, made = time.perf_counter(), _Made.of(case, spec)
+        row: dict[str, object] = {"name": case.name, **vars(made)}
+        try:
+            prediction = yield from _predicted(
+                predictor, read(), spec, (case.name, done, total), lambda: _stopped(folder)
+            )
+        except Cancelled:
+            count = done - len(failed)
+            yield RunFinished("stopped", done, f"Stopped; {count} scans were predicted.")
+            return
+        except Exception as error:
+            failed[case.name] = _reason(error, folder)
+            ledger.append([{**row, "problem": failed[case.name]}])
+            yield PredictionFailed(case.name, failed[case.name])
+            continue
+        labels = _write(prediction, spec, case)
+        seconds = time.perf_counter() - started
+        ledger.append([{**row, "labels": labels.name, "seconds": f"{seconds:.1f}"}])
+        yield PredictionSaved(
+            case.name, labels, labels.parent if spec.probabilities else None, seconds
+        )
+    yield _finished(spec, failed)
+
+
+def done_before(spec: PredictSpec) -> set[str]:
+    """Return the names of scans whose results are there, made by the same weights of this run.
+
+    A result whose scan, run or weights have changed since is not among them.
+    """
+    path = spec.out / LEDGER
+    if not path.is_file():
+        return set()
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file) if row.get("name")}
+    return {
+        case.name
+        for case in spec.scans
+        if case.name in rows
+        and not rows[case.name].get("problem")
+        and labels_path(spec.out, case).is_file()
+        and _same(_Made.of(case, spec), rows[case.name])
+    }
+
+
+def labels_path(out: Path, case: Case) -> Path:
+    """Return where the predicted labels of a scan are written."""
+    return out / f"{case.name}.nii.gz"
+
+
+def probability_path(labels: Path, class_id: int) -> Path:
+    """Return where the probabilities of one class lie beside a scan's predicted labels."""
+    return labels.with_name(labels.name.replace(".nii.gz", f".probability-{class_id}.nii.gz"))
+
+
+def existing_results(spec: PredictSpec) -> list[Path]:
+    """Return the files that a prediction would overwrite."""
+    found: list[Path] = []
+    for case in spec.scans:
+        names = [f"{glob.escape(case.name)}.nii.gz"]
+        names += [f"{glob.escape(case.name)}.probability-*.nii.gz"] * spec.probabilities
+        found += [path for name in names for path in sorted(spec.out.glob(name))]
+    return found
+
+
+def _read_ahead(cases: Sequence[Case]) -> Iterator[tuple[Case, Callable[[], Volume]]]:
+    """Yield each case with what returns its scan, which is read while the one before is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="medcontext-scans") as pool:
+        coming: Future[Volume] = pool.submit(read_volume, cases[0].image)
+        for case, following in zip(cases, [*cases[1:], None], strict=True):
+            current = coming
+            if following is not None:
+                coming = pool.submit(read_volume, following.image)
+            yield case, current.result
+            # Else the scan would be held until the next one is asked for.
+            del current
+
+
+def _predicted(
+    predictor: Predictor,
+    scan: Volume,
+    spec: PredictSpec,
+    place: tuple[str, int, int],
+    stopped: Callable[[], bool],
+) -> Generator[Event, None, Prediction]:
+    """Predict one scan, telling how far it is every now and then."""
+    from napari_medcontext.core.inference import Cancelled
+
+    work = predictor.predict(scan, probabilities=spec.probabilities)
+    reported = -1.0
+    while True:
+        try:
+            fraction = next(work)
+        except StopIteration as end:
+            prediction: Prediction = end.value
+            return prediction
+        if stopped():
+            raise Cancelled
+        if fraction - reported >= REPORTED_EVERY:
+            reported = fraction
+            yield PredictionProgress(*place, fraction)
+
+
+def _write(prediction: Prediction, spec: PredictSpec, case: Case) -> Path:
+    """Write the labels last: where they are, all is."""
+    labels = labels_path(spec.out, case)
+    for class_id, array in prediction.probabilities.items():
+        volume = prediction.labels.with_array(array, class_names={})
+        write_volume(probability_path(labels, class_id), volume)
+    return write_volume(labels, prediction.labels)
+
+
+def _finished(spec: PredictSpec, failed: Mapping[str, str]) -> RunFinished:
+    total = len(spec.scans)
+    if not failed:
+        return RunFinished("completed", total, f"Predicted {total} scan{'s' * (total > 1)}.")
+    if total == 1:
+        return RunFinished("failed", total, next(iter(failed.values())))
+    told = [f"“{name}”: {reason}" for name, reason in list(failed.items())[:MOST_TOLD]]
+    if len(failed) > MOST_TOLD:
+        told.append(f"… and {len(failed) - MOST_TOLD} more; {spec.out / LEDGER} names them all.")
+    lead = f"Predicted {total - len(failed)} of {total} scans; {len(failed)} could not be:"
+    return RunFinished("failed", total, "\n".join([lead, *told]))
+
+
+def _stopped(folder: WorkFolder) -> bool:
+    return folder.command() == "stop"
+
+
+def _reason(error: Exception, folder: WorkFolder) -> str:
+    if isinstance(error, MedContextError):
+        return str(error)
+    folder.note(traceback.format_exc())
+    return f"Something unexpected happened ({type(error).__name__}: {error})."
+
+
+def _stamp(path: Path) -> str:
+    """Return what tells a file or folder from what was there before under its name."""
+    if not path.exists():
+        return ""
+    known = path.stat()
+    return f"{known.st_mtime_ns}-{known.st_size}"
+
+
+def _same(made: _Made, row: Mapping[str, str]) -> bool:
+    return all(row.get(name) == value for name, value in vars(made).items())
+
+
+def _refuse_overwriting_scans(spec: PredictSpec) -> None:
+    scans = {case.image.resolve() for case in spec.scans}
+    for case in spec.scans:
+        target = labels_path(spec.out, case)
+        if target.resolve() in scans:
+            raise RunError(
+                f"The labels predicted for {quoted([case.name])} would overwrite the scan "
+                f"{target}. Choose another folder for the results."
+            )
