@@ -94,6 +94,9 @@ def predict(
     out: options.LabelsOut,
     weights: options.Weights = options.WeightsName.student,
     probabilities: options.Probabilities = False,
+    largest: options.Largest = False,
+    fill_holes: options.FillHoles = False,
+    least_volume: options.LeastVolume = 0.0,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Predict labels for scans with a trained run; each result lies exactly on its scan.
@@ -101,6 +104,7 @@ def predict(
     Goes on after a scan that cannot be read, and names it at the end, with exit code 1. Called
     again, it skips what is done: results that the same weights made of the same files.
     """
+    from napari_medcontext.core.cleaning import Cleaning
     from napari_medcontext.core.io import require_writable
     from napari_medcontext.core.predicting import PredictFolder, PredictSpec
 
@@ -113,6 +117,7 @@ def predict(
         out=out.absolute(),
         weights=weights.value,
         probabilities=probabilities,
+        cleaning=Cleaning(largest=largest, fill_holes=fill_holes, least_ml=least_volume),
     )
     if not overwrite:
         spec = _still_to_do(spec)

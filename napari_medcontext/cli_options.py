@@ -184,6 +184,30 @@ Weights = Annotated[
 Probabilities = Annotated[
     bool, typer.Option("--probabilities", help="Write each class's probability too.")
 ]
+Largest = Annotated[
+    bool,
+    typer.Option(
+        "--largest",
+        help="Keep the largest piece of each class alone.",
+        rich_help_panel="Cleaning up",
+    ),
+]
+FillHoles = Annotated[
+    bool,
+    typer.Option(
+        "--fill-holes",
+        help="Fill background that one class encloses all round.",
+        rich_help_panel="Cleaning up",
+    ),
+]
+LeastVolume = Annotated[
+    float,
+    typer.Option(
+        help="Remove pieces of a class that are smaller than this. Unit: ml.",
+        min=0.0,
+        rich_help_panel="Cleaning up",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results of the same names.")]
 
 # evaluate

@@ -93,6 +93,32 @@ def add_prediction(
     return _renew_or_add(viewer, Labels, image_layer, name, noted, data, attributes)
 
 
+def add_variant(viewer: ViewerModel, prediction: Labels, data: Array, what: str) -> Labels:
+    """Show other labels of a prediction beside it, as a prediction of the same scan.
+
+    An earlier variant of that name is renewed in place, as ``add_prediction`` does.
+
+    Parameters
+    ----------
+    viewer
+        Where the prediction is.
+    prediction
+        The labels that they were made from.
+    data
+        Class ids along the axes of the prediction's data.
+    what
+        How it differs; stands in the name.
+    """
+    noted = noted_of(prediction, list(viewer.layers))
+    for key in ("prediction_name", "fingerprint"):
+        noted.pop(key, None)
+    noted.setdefault("prediction_of", prediction.name)
+    attributes = {"features": prediction.features, "colormap": prediction.colormap}
+    return _renew_or_add(
+        viewer, Labels, prediction, f"{prediction.name} · {what}", noted, data, attributes
+    )
+
+
 def add_volumes(
     viewer: ViewerModel,
     images: Iterable[Volume],
@@ -159,7 +185,7 @@ def noted_of(layer: Layer, layers: list[Layer]) -> ScanMetadata:
 def _renew_or_add(
     viewer: ViewerModel,
     layer_type: type[_LayerType],
-    image_layer: Image,
+    image_layer: Layer,
     name: str,
     noted: ScanMetadata,
     data: Array,

@@ -8,15 +8,16 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from napari_medcontext.core.cases import quoted
+from napari_medcontext.core.cleaning import Cleaning, cleaned
 from napari_medcontext.core.config import Case
-from napari_medcontext.core.errors import MedContextError, RunError
+from napari_medcontext.core.errors import MedContextError, RunError, SettingsError
 from napari_medcontext.core.events import (
     Event,
     PredictionFailed,
@@ -36,7 +37,17 @@ if TYPE_CHECKING:
 
 LEDGER = "predicted.csv"
 LEDGER_COLUMNS = (
-    *("name", "scan", "scan_stamp", "labels", "run", "state", "weights", "probabilities"),
+    *(
+        "name",
+        "scan",
+        "scan_stamp",
+        "labels",
+        "run",
+        "state",
+        "weights",
+        "probabilities",
+        "cleaning",
+    ),
     *("seconds", "problem"),
 )
 MOST_TOLD = 20
@@ -53,6 +64,7 @@ class PredictSpec(Settings):
     out: Path
     weights: Literal["student", "teacher", "mean"] = "student"
     probabilities: bool = False
+    cleaning: Cleaning = Cleaning()
 
 
 class PredictFolder(WorkFolder):
@@ -80,6 +92,7 @@ class _Made:
     state: str
     weights: str
     probabilities: str
+    cleaning: str
 
     @classmethod
     def of(cls, case: Case, spec: PredictSpec) -> _Made:
@@ -91,6 +104,7 @@ class _Made:
             "" if state is None else f"{state.name} {_stamp(state)}",
             spec.weights,
             str(spec.probabilities),
+            spec.cleaning.text,
         )
 
 
@@ -119,6 +133,11 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     from napari_medcontext.core.inference import Cancelled, load_predictor
 
     predictor = load_predictor(RunFolder(spec.run), spec.weights)
+    if spec.cleaning.is_any and predictor.classes.regions:
+        raise SettingsError(
+            "This run predicts nested regions, of which a piece may lie inside another. Only "
+            "classes that exclude each other can be cleaned up."
+        )
     spec.out.mkdir(parents=True, exist_ok=True)
     ledger = LogTable(spec.out / LEDGER, LEDGER_COLUMNS)
     failed: dict[str, str] = {}
@@ -138,7 +157,7 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
             ledger.append([{**row, "problem": failed[case.name]}])
             yield PredictionFailed(case.name, failed[case.name])
             continue
-        labels = _write(prediction, spec, case)
+        labels = _write(_tidied(prediction, spec.cleaning), spec, case)
         seconds = time.perf_counter() - started
         ledger.append([{**row, "labels": labels.name, "seconds": f"{seconds:.1f}"}])
         yield PredictionSaved(
@@ -223,6 +242,12 @@ def _predicted(
         if fraction - reported >= REPORTED_EVERY:
             reported = fraction
             yield PredictionProgress(*place, fraction)
+
+
+def _tidied(prediction: Prediction, cleaning: Cleaning) -> Prediction:
+    if not cleaning.is_any:
+        return prediction
+    return replace(prediction, labels=cleaned(prediction.labels, cleaning).labels)
 
 
 def _write(prediction: Prediction, spec: PredictSpec, case: Case) -> Path:

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.scores import ClassScore, scores_to_text, write_scores
 from napari_medcontext.layer_volumes import layer_to_volume
+from napari_medcontext.widgets.cleaning_box import CleaningBox
 from napari_medcontext.widgets.compare_choice import CompareChoice
 from napari_medcontext.widgets.comparison import Meaning, Outcome, evaluated
 from napari_medcontext.widgets.error_view import ErrorView
@@ -140,6 +141,9 @@ class CompareDock(QWidget):
         self.prediction_box = self.choice.prediction_box
         self.reference_box = self.choice.reference_box
         self.scoring = ScoringChoice()
+        self.cleaning = CleaningBox(self._viewer, self.choice)
+        self.cleaning.done.connect(self._compare_cleaned)
+        self.cleaning.failed.connect(self._tell_error)
         self.compare_button = button(
             "compare_button",
             "Compare",
@@ -179,6 +183,7 @@ class CompareDock(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.choice)
         layout.addWidget(self.scoring)
+        layout.addWidget(self.cleaning)
         layout.addWidget(self.compare_button)
         layout.addWidget(self.error)
         layout.addWidget(self.table, stretch=1)
@@ -197,6 +202,10 @@ class CompareDock(QWidget):
         halves.setStretchFactor(0, 3)
         halves.setStretchFactor(1, 2)
         QVBoxLayout(self).addWidget(halves)
+
+    def _compare_cleaned(self, layer: Labels) -> None:
+        self.choice.others.tick(layer)
+        self.compare()
 
     def _follow_layers(self) -> None:
         """Drop what was found as soon as a layer of it is gone."""

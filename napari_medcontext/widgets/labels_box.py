@@ -124,6 +124,12 @@ class LabelsTicks(Fold):
             self._list.addItem(item)
         self._summarise()
 
+    def tick(self, layer: Labels) -> None:
+        """Tick a layer too, if it is offered."""
+        for item in map(self._list.item, range(self._list.count())):
+            if item.data(Qt.ItemDataRole.UserRole) is layer:
+                item.setCheckState(Qt.CheckState.Checked)
+
     def ticked(self) -> list[Labels]:
         """Return the layers that are ticked."""
         return [

@@ -287,6 +287,7 @@ def test_every_control_has_a_name_and_says_what_it_does(dock):
         "compare_all",
         "compare_hd95",
         "compare_nsd",
+        "cleaning_start",
         "errors_style",
         "errors_worst",
         "errors_next",
