@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from napari.layers import Image
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_medcontext.layer_geometry import is_made
 from napari_medcontext.widgets.docks import open_dock
 
 PLUGIN = "napari-medcontext"
@@ -58,6 +60,9 @@ class Tour:
     def compare(self, prediction: Any, reference: Any) -> Any:
         """Compare two layers, look at the errors in every way, and return the dock."""
         dock = open_dock(self.viewer, "Compare")
+        self.viewer.dims.order = tuple(range(self.viewer.dims.ndim))
+        for layer in self.viewer.layers:
+            layer.visible = layer is reference or (isinstance(layer, Image) and not is_made(layer))
         dock.choose(prediction, reference)
         self._press(dock.compare_button, dock.compared)
         self._heard(dock.errors.shown, lambda: dock.table.selectRow(0))

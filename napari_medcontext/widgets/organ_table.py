@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from napari.layers import Labels
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_medcontext.core.colours import class_colour
@@ -65,7 +65,6 @@ class OrganTable(QTableWidget):
         self.setSortingEnabled(True)
         self.sortItems(-1)
         self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        self.horizontalHeader().sectionResized.connect(lambda *_: self._fit())
         self._fit()
 
     def show_rows(self, rows: Sequence[OrganRow], layer: Labels | None = None) -> None:
@@ -90,11 +89,6 @@ class OrganTable(QTableWidget):
             for row in range(self.rowCount())
         ]
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # Qt's own name
-        """Make room for the scroll bar of a table that is wider than its dock."""
-        super().resizeEvent(event)
-        self._fit()
-
     def _head(self, place: int, title: str, tip: str) -> None:
         item = QTableWidgetItem(title)
         item.setToolTip(tip)
@@ -108,8 +102,8 @@ class OrganTable(QTableWidget):
         """Be as high as the rows that there are, up to some; the dock scrolls around it."""
         rows = min(max(self.rowCount(), 1), MOST_ROWS_SHOWN)
         height = self.horizontalHeader().sizeHint().height() + rows * ROW_HEIGHT
-        if self.horizontalHeader().length() > self.viewport().width():
-            height += self.horizontalScrollBar().sizeHint().height()
+        # Room for the scroll bar, needed or not: in a narrow dock it would lie on the last row.
+        height += self.horizontalScrollBar().sizeHint().height()
         self.setFixedHeight(height + 2 * self.frameWidth() + 2)
 
 

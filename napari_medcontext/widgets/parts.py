@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence, QShortcut, QWheelEvent
+from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QCheckBox,
@@ -108,9 +108,31 @@ def folder_chooser(
     return line, button(f"{dock}_browse", "…", "Choose the run's folder.", browse)
 
 
+class WrappedLabel(QLabel):
+    """A text that breaks its lines, and is never lower than they are.
+
+    Inside of nested layouts and folds Qt gives it the height of a wider text, and squeezes what
+    lies beneath.
+    """
+
+    def setText(self, text: str) -> None:  # Qt's own name
+        """Show another text."""
+        super().setText(text)
+        if self.isVisible():
+            self._make_room()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # Qt's own name
+        """Break the lines anew."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
+
+
 def label(name: str, text: str = "") -> QLabel:
     """Return a text that breaks its lines and can be copied."""
-    made = QLabel(text)
+    made = WrappedLabel(text)
     made.setObjectName(name)
     made.setWordWrap(True)
     made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.resources import LOADING_GIF_PATH
@@ -21,6 +22,11 @@ class _Relay(GeneratorWorker):
     """A worker that napari quits when its window closes: the work is let go, not cut."""
 
     owner: Work
+
+    def run(self) -> None:
+        """Do the work; tell nobody any more where Qt, and the signals with it, has ended."""
+        with suppress(RuntimeError):
+            super().run()
 
     def quit(self) -> None:
         self.owner.let_go()

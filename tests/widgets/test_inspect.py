@@ -122,6 +122,7 @@ def test_probe_fills_table_bars_and_csv(dock, qtbot, tmp_path):
     dock.resize(260, dock.height())
     qtbot.waitUntil(lambda: section.table.horizontalScrollBar().isVisible())
     assert section.table.viewport().height() >= 2 * ROW_HEIGHT
+    qtbot.waitUntil(lambda: section.bars.y() > section.table.geometry().bottom())
     assert len(section.bars.plot.getPlotItem().items) >= 3
     section.save(tmp_path / "probe.csv")
     with (tmp_path / "probe.csv").open(newline="", encoding="utf-8") as file:
