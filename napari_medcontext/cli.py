@@ -80,7 +80,8 @@ def train(  # each argument is one option of the command
         raise SettingsError("Say where to write the run with --out FOLDER (or use --resume).")
     changes = options.changed_settings(context.params)
     run_config = inputs.settings(config, preset and preset.value, changes)
-    cases, names = inputs.training_cases(images, labels, dataset, unlabelled)
+    unknown = run_config.data.ignore_label
+    cases, names = inputs.training_cases(images, labels, dataset, unlabelled, unknown)
     cases = inputs.with_roles(cases, validation or [], run_config.objective)
     table = inputs.region_table(region, regions or inputs.regions_beside(config, region))
     values = {"config": run_config, "cases": cases, "class_names": names, "regions": table}

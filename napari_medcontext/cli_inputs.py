@@ -85,7 +85,11 @@ def chosen_classes(words: str | None) -> list[int | str] | None:
 
 
 def training_cases(
-    images: Path | None, labels: Path | None, dataset: Path | None, unlabelled: Path | None
+    images: Path | None,
+    labels: Path | None,
+    dataset: Path | None,
+    unlabelled: Path | None,
+    ignore_label: int | None = None,
 ) -> tuple[tuple[Case, ...], dict[int, str]]:
     """Return the scans to train on, from wherever they were named, and their classes' names.
 
@@ -107,7 +111,7 @@ def training_cases(
     if dataset is not None and (images is not None or labels is not None):
         raise SettingsError("Name the scans once: by --dataset, or by --images and --labels.")
     if dataset is not None:
-        cases, names = decathlon_cases(dataset)
+        cases, names = decathlon_cases(dataset, ignore_label)
         cases = with_unlabelled(cases, unlabelled)
     elif images is not None and labels is not None:
         cases = paired_cases(images, labels, unlabelled=unlabelled)

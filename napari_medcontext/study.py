@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import list_scans
+from napari_medcontext.core.nnunet import is_nnunet, nnunet_cases
 
 Kind = Literal["image", "labels"]
 
@@ -71,6 +72,12 @@ def _decathlon_files(path: Path) -> Iterator[StudyFile]:
         # Cases without labels are plain paths, the others pairs.
         pairs = [{"image": case} if isinstance(case, str) else dict(case) for case in cases]
         found = [(path.parent / pair["image"], pair.get("label")) for pair in pairs]
+        if is_nnunet(study):
+            found = [
+                (case.image, case.labels)
+                for part in ("Tr", "Ts")
+                for case in nnunet_cases(path.parent, study, part)
+            ]
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ScanError(
             f"{path} does not describe a study in the Medical Segmentation Decathlon form "

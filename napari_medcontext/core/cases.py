@@ -12,6 +12,7 @@ from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.io import list_scans
 from napari_medcontext.core.method_settings import ObjectiveSettings
+from napari_medcontext.core.nnunet import is_nnunet, nnunet_cases, nnunet_class_names
 
 
 def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) -> tuple[Case, ...]:
@@ -48,12 +49,18 @@ def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) 
     return with_unlabelled(cases, unlabelled)
 
 
-def decathlon_cases(dataset: Path) -> tuple[tuple[Case, ...], dict[int, str]]:
-    """Read training cases and class names of a Medical Segmentation Decathlon ``dataset.json``.
+def decathlon_cases(
+    dataset: Path, ignore_label: int | None = None
+) -> tuple[tuple[Case, ...], dict[int, str]]:
+    """Read training cases and class names of a ``dataset.json``, the Decathlon's or nnU-Net's.
 
-    An entry without “label”, or a plain path, is a scan without labels.
+    An entry without “label”, or a plain path, is a scan without labels. ``ignore_label`` is the
+    id that the settings take for “unknown”; nnU-Net's studies may name one.
     """
     values = _read_json(dataset)
+    if is_nnunet(values):
+        cases = nnunet_cases(dataset.parent, values, "Tr")
+        return cases, nnunet_class_names(values.get("labels", {}), dataset, ignore_label)
     try:
         cases = tuple(_decathlon_case(dataset.parent, entry) for entry in values["training"])
         names = {int(k): str(name) for k, name in values.get("labels", {}).items() if int(k)}
@@ -75,8 +82,11 @@ def decathlon_part(dataset: Path, part: Literal["test", "unlabeled"]) -> tuple[C
     ScanError
         If the file cannot be read or is of another form.
     """
+    values = _read_json(dataset)
+    if is_nnunet(values):
+        return nnunet_cases(dataset.parent, values, "Ts") if part == "test" else ()
     try:
-        entries = _read_json(dataset).get(part, [])
+        entries = values.get(part, [])
         cases = tuple(_decathlon_case(dataset.parent, entry) for entry in entries)
     except (KeyError, TypeError, AttributeError) as error:
         raise ScanError(
@@ -200,10 +210,13 @@ def _decathlon_case(folder: Path, entry: Any) -> Case:
     return Case(name=scan_name(image), image=image, labels=labels)
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScanError(f"{path} cannot be read ({error.strerror}). Check the path.") from error
     except ValueError as error:
         raise ScanError(f"{path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ScanError(f"{path} does not describe a study: it must be a table of entries.")
+    return values
