@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from napari_medcontext import __version__
+from napari_medcontext import cli_check as checking
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
 from napari_medcontext import cli_probe as probing
@@ -86,6 +87,28 @@ def train(  # each argument is one option of the command
     table = inputs.region_table(region, regions or inputs.regions_beside(config, region))
     values = {"config": run_config, "cases": cases, "class_names": names, "regions": table}
     _finish(RunFolder(out).create(validated(RunSpec, values, "the run")))
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    images: options.Images = None,
+    labels: options.Labels = None,
+    unlabelled: options.Unlabelled = None,
+    dataset: options.Dataset = None,
+    validation: options.Validation = None,
+    config: options.Config = None,
+    spacing: options.Spacing = None,
+    patch_size: options.PatchSize = None,
+    ignore_label: options.IgnoreLabel = None,
+) -> None:
+    """Tell what is wrong or odd with scans and labels, before anything is trained on them.
+
+    Exit code 1 where a finding would stop a training.
+    """
+    changes = options.changed_settings(context.params)
+    if checking.stops(checking.checked(context.params, changes, console)):
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +33,14 @@ from napari_medcontext.core.events import (
     Warned,
 )
 
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(bar_width=20),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[rate]}"),
+    TimeElapsedColumn(),
+    TimeRemainingColumn(),
+)
 STYLES = {"completed": "green", "stopped": "yellow", "failed": "bold red"}
 LOSS_TITLES = {"dice_ce": "loss", "dice_ce_masked": "masked", "consistency": "teacher"}
 HIDDEN = {
@@ -47,15 +56,7 @@ def shown(events: Iterable[Event], console: Console) -> RunFinished:
     last = RunFinished("failed", message="nothing happened")
     # A step has those losses that it descended; the others stay as they came last.
     losses: dict[str, float] = {}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*COLUMNS, console=console) as progress:
         task = progress.add_task("Starting", total=None, rate="")
         for event in events:
             if isinstance(event, StepFinished):
@@ -66,6 +67,17 @@ def shown(events: Iterable[Event], console: Console) -> RunFinished:
                 last = event
     say(console, last.message, label=last.reason.capitalize(), style=STYLES[last.reason])
     return last
+
+
+def watched(work: Generator[Event, None, Any], console: Console) -> Any:
+    """Show how far some preparation is, and return what it comes to."""
+    with Progress(*COLUMNS, console=console, transient=True) as progress:
+        task = progress.add_task("Starting", total=None, rate="")
+        while True:
+            try:
+                _move(progress, task, next(work), {})
+            except StopIteration as end:
+                return end.value
 
 
 def say(console: Console, text: str, *, label: str = "", style: str = "") -> None:

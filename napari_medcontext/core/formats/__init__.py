@@ -70,6 +70,11 @@ def format_of(path: Path) -> Format:
     )
 
 
+def says_where(path: Path) -> bool:
+    """Say whether a file tells how its scan lies in the patient; only NIfTI may leave it open."""
+    return format_of(path) is not NIFTI or nifti.says_where(path)
+
+
 def scan_name(path: Path) -> str:
     """Return what a scan is called: its file without the ending; of a slice, its folder."""
     name = path.name

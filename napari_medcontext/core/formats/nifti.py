@@ -45,6 +45,13 @@ def read_grid(path: Path) -> tuple[tuple[int, ...], Affine]:
         return image.shape, _affine(image)
 
 
+def says_where(path: Path) -> bool:
+    """Say whether a file's header tells how the scan lies in the patient."""
+    with _explained_errors(path):
+        header = _loaded(path).header
+        return bool(header["qform_code"] or header["sform_code"])
+
+
 def write(path: Path, volume: Volume) -> None:
     """Write a volume as NIfTI-1 with qform and sform set.
 

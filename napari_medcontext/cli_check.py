@@ -1,0 +1,71 @@
+"""``medcontext check``: what is wrong or odd with scans and labels, before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from napari_medcontext import cli_inputs as inputs
+from napari_medcontext.progress import say, watched
+
+if TYPE_CHECKING:
+    from napari_medcontext.core.preflight import Finding
+
+STYLES = {True: ("Stops", "bold red"), False: ("Odd", "yellow")}
+
+
+def checked(
+    given: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]], console: Console
+) -> list[Finding]:
+    """Look at the scans that the options of ``check`` name, and tell what was found.
+
+    Raises
+    ------
+    SettingsError, ScanError
+        If options contradict each other, or name what is not there.
+    """
+    from napari_medcontext.core.preflight import check_cases
+
+    config = inputs.settings(given["config"], None, changes)
+    images, labels, dataset = given["images"], given["labels"], given["dataset"]
+    unknown = config.data.ignore_label
+    cases, names = inputs.training_cases(images, labels, dataset, given["unlabelled"], unknown)
+    cases = inputs.with_roles(cases, given["validation"] or [], config.objective)
+    findings: list[Finding] = watched(check_cases(cases, config, names), console)
+    findings = [*_left_over(images, labels), *findings]
+    for finding in findings:
+        label, style = STYLES[finding.stops]
+        say(console, f"{finding.what} {finding.remedy}".strip(), label=label, style=style)
+    say(console, _summary(findings, len(cases)))
+    return findings
+
+
+def _left_over(images: Path | None, labels: Path | None) -> Sequence[Finding]:
+    """Return labels that no scan has, which no training would miss."""
+    from napari_medcontext.core.cases import pair_by_name
+    from napari_medcontext.core.io import list_scans
+    from napari_medcontext.core.preflight import Finding
+
+    if images is None or labels is None:
+        return []
+    _, left = pair_by_name(list_scans(images), list_scans(labels))
+    alone = [path.name for path in left if path.parent == labels]
+    if not alone:
+        return []
+    what = f"{labels} has labels without a scan of the same name: {', '.join(alone)}."
+    return [Finding("labels alone", alone, what, "Rename them, or add their scans.")]
+
+
+def _summary(findings: Sequence[Finding], scans: int) -> str:
+    stopping = sum(finding.stops for finding in findings)
+    if not findings:
+        return f"Nothing is wrong or odd with {scans} scans."
+    return f"{stopping} findings would stop a training, {len(findings) - stopping} are odd."
+
+
+def stops(findings: Sequence[Finding]) -> bool:
+    """Say whether any finding would stop a training."""
+    return any(finding.stops for finding in findings)

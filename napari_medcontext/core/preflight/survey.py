@@ -1,0 +1,171 @@
+"""What one look at a scan and its labels tells."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cc3d
+import numpy as np
+
+from napari_medcontext.core.checks import checked_image, checked_labels
+from napari_medcontext.core.config import Case, Role, RunConfig
+from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.core.formats import says_where
+from napari_medcontext.core.io import read_volume
+from napari_medcontext.core.labels import LabelArray, as_label_array, class_boxes
+from napari_medcontext.core.preflight.findings import Finding
+from napari_medcontext.core.volume import Array, Spacing, Volume
+
+FEW_VALUES = 16
+"""Up to so many different whole numbers, a scan looks like labels."""
+SPECK_VOXELS = 2
+SAMPLE = 200_000
+"""So many voxels, evenly spread, tell percentiles."""
+
+
+@dataclass(frozen=True)
+class ClassSurvey:
+    """One class in one scan's labels.
+
+    ``extent`` is the size of its box in mm along x, y, z; ``touches`` says whether it reaches
+    the scan's edge; ``specks`` counts its pieces of a voxel or two.
+    """
+
+    voxels: int
+    volume_ml: float
+    extent: Spacing
+    touches: bool
+    specks: int
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """A scan that can be read, and its labels.
+
+    Sizes run along x, y, z. ``low`` and ``high`` are the 0.5th and 99.5th percentile of the
+    intensities; ``askew`` is by how many degrees the axes miss right angles; ``placed`` is
+    false where the file does not say how the scan lies in the patient.
+    """
+
+    name: str
+    role: Role
+    path: Path
+    shape: tuple[int, int, int]
+    spacing: Spacing
+    askew: float
+    placed: bool
+    minimum: float
+    low: float
+    high: float
+    maximum: float
+    few_values: bool
+    checksum: int
+    labels_checksum: int | None = None
+    labelled_share: float = 0.0
+    classes: Mapping[int, ClassSurvey] = field(default_factory=dict)
+
+
+def survey_case(case: Case, config: RunConfig) -> tuple[Survey | None, list[Finding]]:
+    """Read a scan and its labels, and describe them.
+
+    Returns
+    -------
+    survey, findings
+        None, and why, where the scan cannot be read; without classes, and why, where its
+        labels cannot be used.
+    """
+    try:
+        image = checked_image(read_volume(case.image)).reoriented("RAS")
+    except MedContextError as error:
+        return None, [_stop("scan", case.name, error)]
+    survey = _of_scan(case, image)
+    if case.labels is None:
+        return survey, []
+    unknown = config.data.ignore_label
+    try:
+        labels = checked_labels(read_volume(case.labels).reoriented("RAS"), image, unknown)
+    except MedContextError as error:
+        return survey, [_stop("labels", case.name, error)]
+    return _with_labels(survey, labels, unknown), []
+
+
+def _stop(kind: str, name: str, error: MedContextError) -> Finding:
+    # The message says what to do itself.
+    return Finding(kind, [name], str(error), "", stops=True)
+
+
+def _of_scan(case: Case, image: Volume) -> Survey:
+    array = np.asarray(image.array)
+    values = array.reshape(-1)[:: max(1, array.size // SAMPLE)].astype(np.float64)
+    low, high = np.percentile(values, (0.5, 99.5))
+    x, y, z = image.shape
+    return Survey(
+        name=case.name,
+        role=case.role,
+        path=case.image,
+        shape=(x, y, z),
+        spacing=image.spacing,
+        askew=_askew(image),
+        placed=says_where(case.image),
+        minimum=float(array.min()),
+        low=float(low),
+        high=float(high),
+        maximum=float(array.max()),
+        few_values=_has_few_values(values),
+        checksum=_checksum(array),
+    )
+
+
+def _with_labels(survey: Survey, labels: Volume, unknown: int | None) -> Survey:
+    array = as_label_array(labels.array, labels.name)
+    return replace(
+        survey,
+        labels_checksum=_checksum(array),
+        labelled_share=float(np.count_nonzero(array) / array.size),
+        classes={
+            class_id: _class_facts(array, class_id, box, labels)
+            for class_id, box in class_boxes(array).items()
+            if class_id != unknown
+        },
+    )
+
+
+def _class_facts(
+    array: LabelArray, class_id: int, box: tuple[slice, ...], labels: Volume
+) -> ClassSurvey:
+    mask = array[box] == class_id
+    voxels = int(np.count_nonzero(mask))
+    pieces = cc3d.connected_components(mask, connectivity=26)
+    sizes = np.bincount(pieces.ravel(order="K"))[1:]
+    x, y, z = (
+        (side.stop - side.start) * size for side, size in zip(box, labels.spacing, strict=True)
+    )
+    return ClassSurvey(
+        voxels,
+        voxels * labels.voxel_volume_ml,
+        (x, y, z),
+        any(
+            side.start == 0 or side.stop == whole
+            for side, whole in zip(box, array.shape, strict=True)
+        ),
+        int(np.count_nonzero(sizes <= SPECK_VOXELS)),
+    )
+
+
+def _askew(image: Volume) -> float:
+    """Return by how many degrees the axes miss right angles at most."""
+    axes = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)
+    cosines = np.abs(axes.T @ axes)[np.triu_indices(3, 1)]
+    return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
+
+
+def _has_few_values(values: Array) -> bool:
+    kinds = np.unique(values)
+    return len(kinds) <= FEW_VALUES and bool((kinds == np.rint(kinds)).all())
+
+
+def _checksum(array: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(array.T).data)
