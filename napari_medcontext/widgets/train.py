@@ -24,6 +24,7 @@ from napari_medcontext.widgets.preferences import load_preferences, save_prefere
 from napari_medcontext.widgets.regions_editor import RegionsEditor
 from napari_medcontext.widgets.run_monitor import RunMonitor
 from napari_medcontext.widgets.run_names import free_name, next_name, run_in
+from napari_medcontext.widgets.scan_check import ScanCheck
 from napari_medcontext.widgets.scan_choice import chosen_scans, preflight, present_classes
 from napari_medcontext.widgets.scan_table import ScanTable
 from napari_medcontext.widgets.session import real_viewer, session_of
@@ -150,6 +151,7 @@ class TrainDock(QWidget):
         )
         self.preflight = label("train_preflight")
         self.settings = SettingsPanel()
+        self.check = ScanCheck(self.scans, self._viewer.layers, self.config)
         self._valid = RunConfig()
         """The settings when they were last without fault."""
         self.regions = RegionsEditor(lambda: present_classes(self.scans.rows()))
@@ -181,6 +183,7 @@ class TrainDock(QWidget):
         layout.addLayout(row(QLabel("<b>Scans</b>"), None, self.pair_button))
         layout.addWidget(self.scans)
         layout.addWidget(self.preflight)
+        layout.addWidget(self.check)
         layout.addWidget(self.settings)
         layout.addWidget(self.regions)
         layout.addLayout(row(field_label("Run"), self.run_path, self.browse_button))

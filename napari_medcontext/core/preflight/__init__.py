@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
-from napari_medcontext.core.config import Case, RunConfig
+from napari_medcontext.core.config import Case, Role, RunConfig
 from napari_medcontext.core.events import Event, Preparing
 from napari_medcontext.core.preflight.findings import Finding, Study
 from napari_medcontext.core.preflight.rules import RULES
-from napari_medcontext.core.preflight.survey import Survey, survey_case
+from napari_medcontext.core.preflight.survey import Surveyed, survey_case, survey_scan
+from napari_medcontext.core.volume import Volume
 
-__all__ = ["Finding", "check_cases"]
+__all__ = ["Finding", "check_cases", "check_volumes"]
 
 
 def check_cases(
@@ -38,16 +39,40 @@ def check_cases(
         What stops a training first.
     """
     used = [case for case in cases if case.role != "unused"]
-    found: list[Finding] = []
-    surveys: list[Survey] = []
+    surveyed = []
     for done, case in enumerate(used):
         yield Preparing(f"Looking at {case.name}", done, len(used))
-        survey, problems = survey_case(case, config)
-        found += problems
-        if survey is not None:
-            surveys.append(survey)
+        surveyed.append(survey_case(case, config.data.ignore_label))
     yield Preparing(f"Looked at {len(used)} scans", len(used), len(used))
-    study = Study(surveys, config, class_names)
+    return _findings(surveyed, config, class_names)
+
+
+def check_volumes(
+    scans: Iterable[tuple[Role, Volume, Volume | None]],
+    config: RunConfig,
+    class_names: Mapping[int, str],
+) -> list[Finding]:
+    """Look at scans that are in memory, as ``check_cases`` does at files.
+
+    Parameters
+    ----------
+    scans
+        What each is used for, the scan, and its labels if it has any.
+    config, class_names
+        As for ``check_cases``.
+    """
+    unknown = config.data.ignore_label
+    surveyed = [
+        survey_scan(image.name, role, image, drawn, unknown) for role, image, drawn in scans
+    ]
+    return _findings(surveyed, config, class_names)
+
+
+def _findings(
+    surveyed: Sequence[Surveyed], config: RunConfig, class_names: Mapping[int, str]
+) -> list[Finding]:
+    found = [finding for _, findings in surveyed for finding in findings]
+    study = Study([survey for survey, _ in surveyed if survey is not None], config, class_names)
     for rule in RULES:
         found += rule(study)
     return sorted(found, key=lambda finding: not finding.stops)

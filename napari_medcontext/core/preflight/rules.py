@@ -54,8 +54,7 @@ def looks_like_labels(study: Study) -> Iterator[Finding]:
             yield Finding(
                 "looks like labels",
                 [survey.name],
-                f"“{survey.name}” ({survey.path.name}) holds a few whole numbers only, as labels "
-                "do.",
+                f"“{survey.name}” ({survey.source}) holds a few whole numbers only, as labels do.",
                 "Check that scan and labels were not swapped.",
             )
 

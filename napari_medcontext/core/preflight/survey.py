@@ -5,13 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import cc3d
 import numpy as np
 
 from napari_medcontext.core.checks import checked_image, checked_labels
-from napari_medcontext.core.config import Case, Role, RunConfig
+from napari_medcontext.core.config import Case, Role
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.formats import says_where
 from napari_medcontext.core.io import read_volume
@@ -45,14 +44,14 @@ class ClassSurvey:
 class Survey:
     """A scan that can be read, and its labels.
 
-    Sizes run along x, y, z. ``low`` and ``high`` are the 0.5th and 99.5th percentile of the
-    intensities; ``askew`` is by how many degrees the axes miss right angles; ``placed`` is
-    false where the file does not say how the scan lies in the patient.
+    Sizes run along x, y, z. ``source`` is its file or layer; ``low`` and ``high`` are the 0.5th
+    and 99.5th percentile of the intensities; ``askew`` is by how many degrees the axes miss right
+    angles; ``placed`` is false where the file does not say how the scan lies in the patient.
     """
 
     name: str
     role: Role
-    path: Path
+    source: str
     shape: tuple[int, int, int]
     spacing: Spacing
     askew: float
@@ -68,28 +67,62 @@ class Survey:
     classes: Mapping[int, ClassSurvey] = field(default_factory=dict)
 
 
-def survey_case(case: Case, config: RunConfig) -> tuple[Survey | None, list[Finding]]:
-    """Read a scan and its labels, and describe them.
+Surveyed = tuple[Survey | None, list[Finding]]
+"""A scan as described, or None if it cannot be used; and what was found on the way."""
+
+
+def survey_case(case: Case, unknown: int | None) -> Surveyed:
+    """Read a scan and its labels, and describe them as ``survey_scan`` does."""
+    found: list[Finding] = []
+    labels: Volume | None = None
+    try:
+        image = read_volume(case.image)
+    except MedContextError as error:
+        return None, [_stop("scan", case.name, error)]
+    try:
+        labels = None if case.labels is None else read_volume(case.labels)
+    except MedContextError as error:
+        found = [_stop("labels", case.name, error)]
+    survey, more = survey_scan(case.name, case.role, image, labels, unknown)
+    if survey is not None:
+        survey = replace(survey, source=case.image.name, placed=says_where(case.image))
+    return survey, found + more
+
+
+def survey_scan(
+    name: str, role: Role, image: Volume, labels: Volume | None, unknown: int | None
+) -> Surveyed:
+    """Describe a scan and its labels.
+
+    Parameters
+    ----------
+    name
+        What the findings call it.
+    role
+        What it is used for.
+    image, labels
+        The scan, and its labels if it has any.
+    unknown
+        The id in the labels that means “unknown”, if there is one.
 
     Returns
     -------
     survey, findings
-        None, and why, where the scan cannot be read; without classes, and why, where its
-        labels cannot be used.
+        None, and why, where the scan cannot be used; without classes, and why, where its
+        labels cannot.
     """
     try:
-        image = checked_image(read_volume(case.image)).reoriented("RAS")
+        upright = checked_image(image).reoriented("RAS")
     except MedContextError as error:
-        return None, [_stop("scan", case.name, error)]
-    survey = _of_scan(case, image)
-    if case.labels is None:
+        return None, [_stop("scan", name, error)]
+    survey = _of_scan(name, role, upright)
+    if labels is None:
         return survey, []
-    unknown = config.data.ignore_label
     try:
-        labels = checked_labels(read_volume(case.labels).reoriented("RAS"), image, unknown)
+        drawn = checked_labels(labels.reoriented("RAS"), upright, unknown)
     except MedContextError as error:
-        return survey, [_stop("labels", case.name, error)]
-    return _with_labels(survey, labels, unknown), []
+        return survey, [_stop("labels", name, error)]
+    return _with_labels(survey, drawn, unknown), []
 
 
 def _stop(kind: str, name: str, error: MedContextError) -> Finding:
@@ -97,19 +130,19 @@ def _stop(kind: str, name: str, error: MedContextError) -> Finding:
     return Finding(kind, [name], str(error), "", stops=True)
 
 
-def _of_scan(case: Case, image: Volume) -> Survey:
+def _of_scan(name: str, role: Role, image: Volume) -> Survey:
     array = np.asarray(image.array)
     values = array.reshape(-1)[:: max(1, array.size // SAMPLE)].astype(np.float64)
     low, high = np.percentile(values, (0.5, 99.5))
     x, y, z = image.shape
     return Survey(
-        name=case.name,
-        role=case.role,
-        path=case.image,
+        name=name,
+        role=role,
+        source=image.name,
         shape=(x, y, z),
         spacing=image.spacing,
         askew=_askew(image),
-        placed=says_where(case.image),
+        placed=True,
         minimum=float(array.min()),
         low=float(low),
         high=float(high),
