@@ -285,8 +285,13 @@ def _run_to_resume(path: Path, params: Mapping[str, object]) -> RunFolder:
 
 def _still_to_do(spec: PredictSpec) -> PredictSpec:
     """Leave out scans that are predicted already; refuse to overwrite other results."""
-    from napari_medcontext.core.predicting import done_before, existing_results
+    from napari_medcontext.core.predicting import (
+        done_before,
+        existing_results,
+        refuse_overwriting_scans,
+    )
 
+    refuse_overwriting_scans(spec)
     done = done_before(spec)
     left = tuple(case for case in spec.scans if case.name not in done)
     if done:
@@ -297,8 +302,8 @@ def _still_to_do(spec: PredictSpec) -> PredictSpec:
     existing = existing_results(spec)
     if existing:
         raise RunError(
-            f"{', '.join(map(str, existing))} would be overwritten, and were not made by these "
-            "weights of these scans. Choose another folder with --out, or say --overwrite."
+            f"{', '.join(map(str, existing))} would be overwritten, and these weights did not make "
+            "it of this scan as it is now. Choose another folder with --out, or say --overwrite."
         )
     return spec
 
@@ -321,7 +326,10 @@ def _finish(folder: WorkFolder) -> None:
         last = shown(_events(folder), console)
     finally:
         signal.signal(signal.SIGINT, before)
-    print(folder.path if isinstance(folder, RunFolder) else last.message)
+    if isinstance(folder, RunFolder):
+        print(folder.path)
+    elif last.reason != "failed":
+        print(last.message)
     if last.reason != "completed":
         raise typer.Exit(EXIT_FAILED if last.reason == "failed" else EXIT_STOPPED)
 

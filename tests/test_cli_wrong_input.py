@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from napari_medcontext.cli import EXIT_FAILED, EXIT_USAGE, main
-from napari_medcontext.core.io import read_volume, write_volume
+from napari_medcontext.core.io import list_scans, read_volume, write_volume
+from napari_medcontext.core.predicting import LEDGER
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import dump
 
@@ -289,7 +290,7 @@ def test_scan_that_cannot_be_predicted_leaves_no_file_behind(
     code, text = medcontext("predict", finished_run.path, image, "--out", tmp_path / "out")
     assert code == EXIT_FAILED
     assert told(text, "“ras”", "NaN")
-    assert not list((tmp_path / "out").glob("*"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [LEDGER]
 
 
 def test_run_that_has_learned_something_is_never_replaced(train, tmp_path):
@@ -331,6 +332,31 @@ def test_prediction_replaces_no_file_unless_told_to(medcontext, finished_run, sc
     code, text = medcontext(*words, "--overwrite")
     assert code == 0, text
     assert drawn.read_bytes() != before
+
+
+def test_run_is_not_made_among_other_files(medcontext, scans):
+    words = ("--images", scans / "images", "--labels", scans / "labels", "--out", scans / "images")
+    before = sorted(path.name for path in (scans / "images").iterdir())
+    code, text = medcontext("train", *words)
+    assert code != 0
+    assert told(text, str(scans / "images"), "holds other files", "empty folder")
+    assert sorted(path.name for path in (scans / "images").iterdir()) == before
+
+
+def test_scans_in_the_place_of_labels_are_told(medcontext, scans, tmp_path):
+    both = ("--images", scans / "images", "--labels", scans / "images", "--out", tmp_path / "run")
+    code, text = medcontext("train", *both)
+    assert code != 0
+    assert told(text, str(scans / "images"), "for the scans and for the labels")
+    grey = tmp_path / "grey"
+    for path in list_scans(scans / "labels"):
+        labels = read_volume(path)
+        values = np.random.default_rng(0).integers(0, 250, labels.shape).astype(np.uint8)
+        write_volume(grey / path.name, labels.with_array(values, class_names={}))
+    words = ("--predictions", grey, "--labels", scans / "labels", "--out", tmp_path / "scores.csv")
+    code, text = medcontext("evaluate", *words)
+    assert code != 0
+    assert told(text, "Is it a scan rather than labels?")
 
 
 def test_prediction_never_replaces_a_scan(medcontext, finished_run, scans):

@@ -31,6 +31,11 @@ def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) 
     ScanError
         If a scan has no labels and is not in ``unlabelled``.
     """
+    if _same_folder(images, labels):
+        raise ScanError(
+            f"{images} is named for the scans and for the labels. Put labels into a folder of "
+            "their own, under the names of their scans."
+        )
     scans = list_scans(images)
     if not scans:
         raise ScanError(f"{images} holds no scan.")

@@ -66,7 +66,7 @@ def load_dataset(spec: RunSpec, cache: Path | None = None) -> Generator[Event, N
         surveys[case.name] = _survey(case, spec.config)
     training = [surveys[case.name] for case in spec.with_role("training")]
     yield from _unlabelled(spec)
-    classes = _common_classes(training, spec)
+    classes = _common_classes(surveys, spec)
     yield from _unknown_classes(surveys, classes)
     yield from _empty_regions(spec.regions, classes)
     spacing = spec.config.data.spacing or median_spacing([survey.spacing for survey in training])
@@ -110,12 +110,15 @@ def _unlabelled(spec: RunSpec) -> Iterable[Event]:
         )
 
 
-def _common_classes(surveys: Sequence[_Survey], spec: RunSpec) -> Classes:
+def _common_classes(by_name: Mapping[str, _Survey], spec: RunSpec) -> Classes:
+    surveys = [by_name[case.name] for case in spec.with_role("training")]
     ids = sorted({0}.union(*(survey.ids for survey in surveys)))
     if len(ids) > 255:
+        fullest = max(spec.with_role("training"), key=lambda case: len(by_name[case.name].ids))
         raise ScanError(
-            f"The labels hold {len(ids)} different ids; at most 255 classes can be learned. "
-            "Are these really labels, not intensities?"
+            f"The labels hold {len(ids)} different ids, most of them in {fullest.labels}; at most "
+            "255 classes can be learned. Is it a map of intensities or probabilities? Make class "
+            "ids of it first, for example by a threshold."
         )
     named: dict[int, str] = {}
     for survey in surveys:

@@ -27,6 +27,9 @@ from napari_medcontext.core.scored_parts import (
 from napari_medcontext.core.scores import ClassScore, Status
 from napari_medcontext.core.volume import Volume, grid_distance
 
+MOST_FOREIGN = 64
+"""No network invents so many classes; a scan in the place of labels does."""
+
 
 def evaluate_volumes(
     prediction: Volume,
@@ -69,8 +72,9 @@ def evaluate_volumes(
     Raises
     ------
     ScanError
-        If either holds no class ids, a prediction ids that are no region's number, they lie on
-        different grids, or a class to score has no such name.
+        If either holds no class ids, a prediction ids that are no region's number or far more
+        classes than its reference, they lie on different grids, or a class to score has no such
+        name.
     """
     names = {**prediction.class_names, **reference.class_names}
     names = names if class_names is None else dict(class_names)
@@ -81,6 +85,12 @@ def evaluate_volumes(
         predicted, expected = predicted * known, expected * known
         names.pop(ignore_label, None)
     boxes = class_boxes(predicted), class_boxes(expected)
+    foreign = set(boxes[0]) - set(boxes[1]) - set(names)
+    if len(foreign) > MOST_FOREIGN:
+        raise ScanError(
+            f"“{prediction.name}” holds {len(foreign)} ids that its reference “{reference.name}” "
+            "does not have. Is it a scan rather than labels? Choose predicted labels."
+        )
     if regions:
         require_numbers(prediction.name, boxes[0], regions)
         parts = region_parts(regions)

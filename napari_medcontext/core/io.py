@@ -114,13 +114,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise MedContextError(
-            f"{path} cannot be written ({error.strerror or error}). "
-            "Choose a folder that you may write to, with room on its disk."
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, if it is not there.
+
+    Raises
+    ------
+    MedContextError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def require_writable(folder: Path) -> None:
@@ -144,6 +155,13 @@ def require_writable(folder: Path) -> None:
 def smallest_label_dtype(largest: int) -> np.dtype[Any]:
     """Return the smallest unsigned integer type that holds every class id."""
     return np.min_scalar_type(largest)
+
+
+def _unwritable(path: Path, error: OSError) -> MedContextError:
+    return MedContextError(
+        f"{path} cannot be written ({error.strerror or error}). "
+        "Choose a folder that you may write to, with room on its disk."
+    )
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:

@@ -26,7 +26,7 @@ from napari_medcontext.core.events import (
     RunFinished,
 )
 from napari_medcontext.core.folder import WorkFolder
-from napari_medcontext.core.io import atomic_path, read_volume, write_volume
+from napari_medcontext.core.io import atomic_path, make_folder, read_volume, write_volume
 from napari_medcontext.core.log_table import LogTable
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import Settings, dump
@@ -127,7 +127,7 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     MedContextError
         If the run has no weights to predict with, or results cannot be written.
     """
-    _refuse_overwriting_scans(spec)
+    refuse_overwriting_scans(spec)
     total = len(spec.scans)
     yield PredictionProgress(spec.scans[0].name, 0, total, 0.0)
     from napari_medcontext.core.inference import Cancelled, load_predictor
@@ -138,7 +138,7 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
             "This run predicts nested regions, of which a piece may lie inside another. Only "
             "classes that exclude each other can be cleaned up."
         )
-    spec.out.mkdir(parents=True, exist_ok=True)
+    make_folder(spec.out)
     ledger = LogTable(spec.out / LEDGER, LEDGER_COLUMNS)
     failed: dict[str, str] = {}
     for done, (case, read) in enumerate(_read_ahead(spec.scans)):
@@ -295,7 +295,14 @@ def _same(made: _Made, row: Mapping[str, str]) -> bool:
     return all(row.get(name) == value for name, value in vars(made).items())
 
 
-def _refuse_overwriting_scans(spec: PredictSpec) -> None:
+def refuse_overwriting_scans(spec: PredictSpec) -> None:
+    """Refuse a folder in which a result would take the place of a scan.
+
+    Raises
+    ------
+    RunError
+        Naming the scan.
+    """
     scans = {case.image.resolve() for case in spec.scans}
     for case in spec.scans:
         target = labels_path(spec.out, case)

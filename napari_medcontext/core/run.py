@@ -42,6 +42,8 @@ from napari_medcontext.core.weights import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+BEFORE_A_RUN = ("scans", "cache", "control", "events.jsonl", "heartbeat.json", "output.log")
+"""What may lie in a run's folder before its settings do: those who start it come first."""
 LOOKUPS = 3
 """So often are weights looked for that a running training replaces meanwhile."""
 
@@ -99,6 +101,12 @@ class RunFolder(WorkFolder):
             )
         if self.exists() and not self._ended_before_first_step():
             raise RunError(f"{self.path} holds a run already. Resume it, or choose another folder.")
+        foreign = [] if self.exists() else self._foreign()
+        if foreign:
+            raise RunError(
+                f"{self.path} holds other files ({', '.join(foreign[:3])}). Choose a new or an "
+                "empty folder for the run."
+            )
 
     def save_spec(self, spec: RunSpec) -> None:
         """Replace settings and scans."""
@@ -237,6 +245,13 @@ class RunFolder(WorkFolder):
                 "Let it train for a moment."
             )
         return state
+
+    def _foreign(self) -> list[str]:
+        """Return what lies here and is no part of a run that is about to begin."""
+        if not self.path.is_dir():
+            return []
+        names = sorted(path.name for path in self.path.iterdir())
+        return [name for name in names if name not in BEFORE_A_RUN and not name.startswith(".")]
 
     def _ended_before_first_step(self) -> bool:
         tried = (self.path / "events.jsonl").is_file()

@@ -38,6 +38,7 @@ _HINT = (
     "Choose a prediction and the labels that it should match, then press Compare. A press on a row "
     "of the table then shows where that class is wrong."
 )
+OUTDATED = "A layer of it was removed since: press Compare again to see errors."
 _SIZE = QSize(600, 820)
 
 
@@ -213,6 +214,7 @@ class CompareDock(QWidget):
             self._compared = None
             self.errors.forget()
             self.all_button.setEnabled(False)
+            self.caption.setText(f"{self.caption.text()} {OUTDATED}")
 
     def _finish(self, outcome: Outcome) -> None:
         if not isalive(self):

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QHideEvent, QShowEvent
 from qtpy.QtWidgets import QListWidget, QVBoxLayout, QWidget
 
 from napari_medcontext.core.colours import ERROR_COLOURS
@@ -100,8 +100,10 @@ class ErrorView(QWidget):
         self.alone_box = tick_box(
             "errors_alone",
             "Class alone",
-            "Show the chosen class alone in both label layers, too; off, they are as they were.",
+            "Show the chosen class alone in both label layers, too; off, they are as they were, "
+            "and other classes may have the colours of errors.",
         )
+        self.alone_box.setChecked(True)
         self.alone_box.toggled.connect(lambda _: self._show_alone())
         self.worst_button = button(
             "errors_worst", "Worst slice", "Go to the slice with most errors.", self.go_worst
@@ -134,6 +136,16 @@ class ErrorView(QWidget):
         layout.addLayout(row(self.worst_button, self.next_button, None))
         layout.addWidget(self.largest)
         self._renew()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # Qt's own name
+        """Leave label layers as they were while nobody looks at errors."""
+        super().hideEvent(event)
+        self._alone.end()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # Qt's own name
+        """Show the class alone again."""
+        super().showEvent(event)
+        self._show_alone()
 
     def go_worst(self) -> None:
         """Go to the slice with most errors."""

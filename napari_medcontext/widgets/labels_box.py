@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy
 
+from napari_medcontext.core.predicting import LEDGER
 from napari_medcontext.layer_geometry import is_aid
 from napari_medcontext.widgets.fold import Fold
 from napari_medcontext.widgets.parts import TICKS, ChoiceBox
@@ -160,7 +162,10 @@ def fitting_reference(prediction: Labels | None, layers: list[Labels]) -> Labels
 
 
 def _is_prediction(layer: Labels) -> bool:
-    return "prediction_of" in layer.metadata.get("medcontext", {})
+    """Say whether a run predicted these labels, here or in a terminal."""
+    noted = layer.metadata.get("medcontext", {})
+    path = noted.get("path")
+    return "prediction_of" in noted or (path is not None and (Path(path).parent / LEDGER).is_file())
 
 
 def overlies(first: Labels, second: Labels) -> bool:

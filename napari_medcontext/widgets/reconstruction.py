@@ -39,6 +39,7 @@ COLUMNS = (
     ),
     Column("DSC\noutside", "Dice (0 to 1) of the masked answer where nothing is hidden.", 3),
 )
+MOSTLY_HIDDEN = 0.9
 
 
 class ReconstructionView(QWidget):
@@ -170,6 +171,8 @@ class ReconstructionView(QWidget):
             reference=answer.reference,
         )
         text = f"{100 * answer.share:.1f} % of the scan hidden, answered in {answer.seconds:.1f} s"
+        if answer.share > MOSTLY_HIDDEN:
+            text += "; hardly any surroundings are left to read from"
         self.bar.tell(f"{text}.")
         self._panels.show_answers(preview, names, f"{answer.name} · step {step} · {text}")
         rows = [

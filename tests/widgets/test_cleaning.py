@@ -94,7 +94,7 @@ def test_command_writes_what_is_left(finished_run, study, tmp_path):
     whole = {path.name: read_volume(path).array for path in list_scans(tmp_path / "out")}
     refused = called("--largest")
     assert refused.exit_code != 0
-    assert "were not made by these" in str(refused.exception)
+    assert "these weights did not make" in str(refused.exception)
     assert called("--largest", "--overwrite").exit_code == 0
     connected = np.ones((3, 3, 3))
     for path in list_scans(tmp_path / "out"):

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QTableWidget,
 )
 
+from napari_medcontext.core.predicting import LEDGER
 from napari_medcontext.widgets.compare import CompareDock
 from napari_medcontext.widgets.fold import Fold
 
@@ -86,6 +87,16 @@ def test_reference_is_one_that_lies_on_the_same_grid(viewer, dock, reference):
     )
     assert dock.prediction_box.layer is predicted
     assert dock.reference_box.layer is moved
+
+
+def test_labels_beside_a_ledger_of_predictions_are_taken_for_the_prediction(viewer, tmp_path):
+    (tmp_path / LEDGER).touch()
+    array = np.ones((4, 5, 6), np.uint8)
+    predicted = add_labels(viewer, array, "left labels", path=str(tmp_path / "left.nii.gz"))
+    drawn = add_labels(viewer, array, "left labels [1]")
+    dock = docked(viewer, CompareDock)
+    assert dock.prediction_box.layer is predicted
+    assert dock.reference_box.layer is drawn
 
 
 def test_compare_fills_the_table_and_says_the_mean(dock, qtbot):

@@ -11,6 +11,7 @@ from napari_medcontext.overlays import shown_over
 from napari_medcontext.pairing import pair_layers
 from napari_medcontext.widgets.compare import CompareDock
 from napari_medcontext.widgets.error_layers import BOXES, ERRORS
+from napari_medcontext.widgets.error_view import ErrorView
 
 SCALE = (5.0, 2.0, 1.0)
 
@@ -183,6 +184,20 @@ def test_class_alone_is_shown_for_a_while_and_all_is_put_back(
     dock.errors.alone_box.setChecked(True)
     viewer.layers.remove(reference)
     assert not prediction.show_selected_label
+
+
+def test_layers_are_as_they_were_while_nobody_looks_at_errors(viewer, qtbot, prediction, reference):
+    errors = ErrorView(viewer)
+    qtbot.addWidget(errors)
+    errors.show()
+    with qtbot.waitSignal(errors.shown, timeout=60_000):
+        errors.look_at(prediction, reference, 1, "liver")
+    assert prediction.show_selected_label
+    errors.hide()
+    assert not prediction.show_selected_label
+    assert not reference.show_selected_label
+    errors.show()
+    assert reference.show_selected_label
 
 
 def test_errors_layer_that_was_deleted_comes_back_and_gone_references_end_it(

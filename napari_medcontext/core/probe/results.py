@@ -27,9 +27,9 @@ TABLE_COLUMNS: Mapping[str, tuple[Place, Condition]] = {
 """What heads each column of a table, and what stands in it."""
 
 NOTES = """\
-- Each figure is a DSC over the whole scan: the mean over draws, then scans, then runs, ± the
-  standard deviation over the runs (seeds) where there are several; in brackets, its share of the
-  visible one.
+- Each figure is a DSC over the whole scan, at the run's spacing: the mean over draws, then scans,
+  then runs, ± the standard deviation over the runs (seeds) where there are several; in brackets,
+  its share of the visible one.
 - *hidden*: a box that holds all of the organ is hidden, its sides moved outwards by chance (a
   quarter of the organ's extent at most, each side by itself). What is found of the organ can only
   come from what lies round it.
@@ -42,6 +42,7 @@ NOTES = """\
   that looks at nothing else: only what lies above it was read from the surroundings.
 - *elsewhere*: a box of the same size that does not touch the organ is hidden, its centre in the
   brighter half of the scan. What is lost there is lost because something is hidden, not the organ.
+  Where no such box fits beside a large organ, there is no such column.
 - A run that hides tokens (mask site *tokens*) sees hidden voxels through its first skip connection:
   its *token* column is no measure of context."""
 
