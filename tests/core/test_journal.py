@@ -44,6 +44,7 @@ EXAMPLES = [
     e.Paused(4),
     e.Resumed(4),
     e.PredictionProgress("scan", 0, 2, 0.5),
+    e.PredictionFailed("scan 2", "It is cut short."),
     e.PredictionSaved("scan", Path("/a/b.nii.gz"), None, 1.5),
     e.PredictionSaved("scan", Path("/a/b.nii.gz"), Path("/a"), 1.5),
     e.Warned("odd"),

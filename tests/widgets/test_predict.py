@@ -53,9 +53,7 @@ def test_prediction_ends_with_its_window_and_leaves_no_folder(
     dock.predict_button.click()
     prediction = session_of(viewer).prediction
     if moment == "later":
-        qtbot.waitUntil(
-            lambda: (prediction._folder.path / "heartbeat.json").exists(), timeout=120_000
-        )
+        qtbot.waitUntil(lambda: (prediction._place / "heartbeat.json").exists(), timeout=120_000)
     viewer.close()
     assert not prediction.is_running
     qtbot.waitUntil(lambda: not any(temporary.iterdir()), timeout=120_000)
