@@ -27,7 +27,7 @@ from napari_medcontext.core.events import (
 )
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import atomic_path, make_folder, read_volume, write_volume
-from napari_medcontext.core.log_table import LogTable
+from napari_medcontext.core.log_table import LEDGER, LogTable
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import Settings, dump
 from napari_medcontext.core.volume import Volume
@@ -35,7 +35,6 @@ from napari_medcontext.core.volume import Volume
 if TYPE_CHECKING:
     from napari_medcontext.core.inference import Prediction, Predictor
 
-LEDGER = "predicted.csv"
 LEDGER_COLUMNS = (
     *(
         "name",
