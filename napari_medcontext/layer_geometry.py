@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NotRequired, TypedDict, cast
 
+import lazy_loader
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from nibabel.affines import apply_affine, voxel_sizes
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.volume import Affine, Volume, grid_distance, same_grid
+
+nibabel = lazy_loader.load("nibabel")
 
 METADATA_KEY = "medcontext"
 DISPLAY_ORIENTATION = "IPL"
@@ -105,9 +107,10 @@ def straightened(shown: Volume) -> Affine:
         Shape ``(4, 4)``, in millimetres; diagonal but for its last column.
     """
     centre = (np.array(shown.shape) - 1) / 2
-    spacing = voxel_sizes(shown.affine)
+    affines = nibabel.affines
+    spacing = affines.voxel_sizes(shown.affine)
     matrix = np.diag([*spacing, 1.0])
-    matrix[:3, 3] = apply_affine(RAS_TO_DISPLAY @ shown.affine, centre) - spacing * centre
+    matrix[:3, 3] = affines.apply_affine(RAS_TO_DISPLAY @ shown.affine, centre) - spacing * centre
     return matrix
 
 

@@ -12,7 +12,7 @@ from napari.utils import progress
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats import FILE_SUFFIXES
-from napari_medcontext.core.formats.dicom import all_series, is_dicom
+from napari_medcontext.core.formats.dicom import all_series, is_dicom, read_series
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.volume import Array, Volume
 from napari_medcontext.layer_data import LayerData, image_layer_data, labels_layer_data
@@ -85,7 +85,9 @@ def _is_ours(path: Path) -> bool:
 def _layers_of(file: StudyFile) -> Iterator[LayerData]:
     if file.path.is_dir():
         for series in all_series(file.path):
-            volume = replace(read_volume(series.files[0]), name=series.name or file.path.name)
+            volume = replace(
+                read_series(series.files, file.path), name=series.name or file.path.name
+            )
             yield image_layer_data(volume, str(file.path))
         return
     volume = read_volume(file.path, dimensions=None)

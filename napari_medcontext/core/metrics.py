@@ -13,8 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.spatial import KDTree
+import scipy
 
 from napari_medcontext.core.definitions import TOLERANCE_MM, Definitions, Hausdorff, SurfaceDice
 from napari_medcontext.core.surface_areas import surface_elements
@@ -205,7 +204,7 @@ def _distances(surface: Mask, other: Mask, spacing: Spacing) -> Distances:
 
 
 def _nearest(points: Distances, targets: Distances) -> Distances:
-    tree = KDTree(targets, leafsize=_LEAF_SIZE)
+    tree = scipy.spatial.KDTree(targets, leafsize=_LEAF_SIZE)
     return np.asarray(tree.query(points, workers=-1)[0], dtype=np.float64)
 
 
@@ -217,7 +216,7 @@ def _weighted_percentile(distances: Distances, weights: Distances, share: float)
 
 
 def _bounding_box(mask: Mask) -> tuple[slice, ...]:
-    box: tuple[slice, ...] = ndimage.find_objects(mask.view(np.uint8))[0]
+    box: tuple[slice, ...] = scipy.ndimage.find_objects(mask.view(np.uint8))[0]
     return box
 
 

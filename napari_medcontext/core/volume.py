@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import lazy_loader
 import numpy as np
 import numpy.typing as npt
-from nibabel.affines import voxel_sizes
-from nibabel.orientations import (
-    apply_orientation,
-    axcodes2ornt,
-    inv_ornt_aff,
-    io_orientation,
-    ornt2axcodes,
-    ornt_transform,
-)
 
 from napari_medcontext.core.errors import ScanError
+
+nibabel = lazy_loader.load("nibabel")
 
 Array = npt.NDArray[np.generic]
 Affine = npt.NDArray[np.float64]
@@ -73,13 +67,14 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Distance between voxel centres along each array axis, in millimetres."""
-        i, j, k = (float(size) for size in voxel_sizes(self.affine))
+        i, j, k = (float(size) for size in nibabel.affines.voxel_sizes(self.affine))
         return i, j, k
 
     @property
     def orientation(self) -> str:
         """Direction in which each array axis runs, e.g. ``"RAS"`` or ``"LPS"``."""
-        return "".join(ornt2axcodes(io_orientation(self.affine)))
+        directions = nibabel.orientations
+        return "".join(directions.ornt2axcodes(directions.io_orientation(self.affine)))
 
     @property
     def voxel_volume_ml(self) -> float:
@@ -94,10 +89,11 @@ class Volume:
         orientation
             Three letters, e.g. ``"RAS"``: the direction of each axis.
         """
-        current = io_orientation(self.affine)
-        transform = ornt_transform(current, axcodes2ornt(tuple(orientation)))
-        array = apply_orientation(self.array, transform)
-        affine = self.affine @ inv_ornt_aff(transform, self.shape)
+        directions = nibabel.orientations
+        wanted = directions.axcodes2ornt(tuple(orientation))
+        transform = directions.ornt_transform(directions.io_orientation(self.affine), wanted)
+        array = directions.apply_orientation(self.array, transform)
+        affine = self.affine @ directions.inv_ornt_aff(transform, self.shape)
         return replace(self, array=array, affine=affine)
 
     def turned_onto(self, grid: Volume) -> Volume | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import pyqtgraph as pg
+import lazy_loader
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medcontext.core.events import Event, RunStarted, StepFinished, ValidationFinished
 from napari_medcontext.widgets.beat import Beat
+
+# A dock that opens, with no curve as yet, need not wait for it.
+pg = lazy_loader.load("pyqtgraph")
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 LOSS_COLOURS = {
@@ -23,15 +26,13 @@ DICE_COLOUR = "#CC79A7"
 
 
 class Curves(QWidget):
-    """Two plots: each loss term against the step, and the Dice where there is validation."""
+    """Two plots, made when needed: each loss term, and the Dice where there is validation."""
 
     def __init__(self) -> None:
         super().__init__()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._losses = _plot("loss")
-        self._losses.addLegend(offset=(-5, 5))
-        layout.addWidget(self._losses)
+        self._losses: pg.PlotWidget | None = None
         self._dice: pg.PlotWidget | None = None
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._points: dict[str, tuple[list[float], list[float]]] = {}
@@ -46,7 +47,9 @@ class Curves(QWidget):
                     self._dice_plot().setVisible(validated)
             case StepFinished(step=step, losses=losses):
                 for name, loss in losses.items():
-                    self._add(self._losses, name, step, loss, LOSS_COLOURS[name], LOSS_TITLES[name])
+                    self._add(
+                        self._loss_plot(), name, step, loss, LOSS_COLOURS[name], LOSS_TITLES[name]
+                    )
             case ValidationFinished(step=step, mean_dsc=dsc):
                 self._add(self._dice_plot(), "dice", step, dsc, DICE_COLOUR, "")
 
@@ -58,8 +61,15 @@ class Curves(QWidget):
         """Forget all."""
         self._forget_after(-1)
 
+    def _loss_plot(self) -> pg.PlotWidget:
+        if self._losses is None:
+            self._losses = _plot("loss")
+            self._losses.addLegend(offset=(-5, 5))
+            self.layout().insertWidget(0, self._losses)
+        return self._losses
+
     def _dice_plot(self) -> pg.PlotWidget:
-        """Return the second plot, made when it is needed first: most runs have no validation."""
+        # Most runs have no validation.
         if self._dice is None:
             self._dice = _plot("Dice on validation")
             self._dice.setYRange(0, 1)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import lazy_loader
 import numpy as np
 from napari.layers import Image, Layer, Shapes
-from nibabel.affines import apply_affine
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.inspection import VoxelBox
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_geometry import layer_grid, world_matrix
+
+nibabel = lazy_loader.load("nibabel")
 
 ADVICE = "Add a Shapes layer (the polygon button above the layer list) and draw a rectangle."
 
@@ -46,7 +48,7 @@ def drawn_box(layers: Iterable[Layer], scan: Image, grid: Volume) -> VoxelBox:
     low, high = _thick(world.min(0), world.max(0))
     corners = np.array(np.meshgrid(*np.transpose([low, high]))).reshape(3, -1).T
     to_patient = layer_grid(scan, layers).affine @ np.linalg.inv(world_matrix(scan))
-    voxels = apply_affine(np.linalg.inv(grid.affine) @ to_patient, corners)
+    voxels = nibabel.affines.apply_affine(np.linalg.inv(grid.affine) @ to_patient, corners)
     first = np.clip(np.floor(voxels.min(0) + 0.5), 0, grid.shape).astype(int)
     last = np.clip(np.ceil(voxels.max(0) + 0.5), 0, grid.shape).astype(int)
     if (last <= first).any():

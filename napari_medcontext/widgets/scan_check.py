@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_medcontext.core.config import RunConfig
+from napari_medcontext.core.config import Role, RunConfig
 from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.preflight import Finding, check_volumes
+from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.widgets.latest import Latest
 from napari_medcontext.widgets.parts import button, label, row
-from napari_medcontext.widgets.scan_choice import in_use, present_classes
+from napari_medcontext.widgets.scan_choice import in_use
 from napari_medcontext.widgets.scan_table import ScanTable
+
+if TYPE_CHECKING:
+    from napari_medcontext.core.preflight import Finding
 
 MARKS = {True: "⛔", False: "⚠"}
 LIST_HEIGHT = 130
@@ -90,7 +93,6 @@ class ScanCheck(QWidget):
                 )
                 for each in rows
             ]
-            names = {k: name for k, name in present_classes(self._scans.rows()).items() if name}
         except MedContextError as error:
             self._tell(str(error))
             return
@@ -99,7 +101,7 @@ class ScanCheck(QWidget):
             return
         self.check_button.setEnabled(False)
         self.message.setText("Looking…")
-        self._worker.ask(partial(check_volumes, scans, config, names))
+        self._worker.ask(partial(_findings, scans, config))
 
     def leave_out(self) -> None:
         """Set the scans of the chosen finding to “unused”, and look at the others again."""
@@ -149,3 +151,12 @@ class ScanCheck(QWidget):
         self.check_button.setEnabled(True)
         self._forget()
         self.message.setText(f"⚠ {message}")
+
+
+def _findings(
+    scans: Sequence[tuple[Role, Volume, Volume | None]], config: RunConfig
+) -> list[Finding]:
+    # What looks for them is imported here, in the background: a dock should open at once.
+    from napari_medcontext.core.preflight import check_volumes
+
+    return check_volumes(scans, config)

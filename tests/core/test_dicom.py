@@ -16,7 +16,8 @@ from dicom_files import (
 )
 
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.formats.dicom import ScanWarning, all_series
+from napari_medcontext.core.formats.dicom import all_series
+from napari_medcontext.core.formats.dicom_slices import ScanWarning
 from napari_medcontext.core.io import list_scans, read_geometry, read_volume
 
 
@@ -73,6 +74,11 @@ def test_tilted_gantry_is_told_and_keeps_the_slices_in_their_places(tmp_path):
     np.testing.assert_allclose(last[:3], (FIRST_MM + 5 * step) * (-1, -1, 1), atol=1e-6)
 
 
+def strange_slice(folder, *, at, **more):
+    """Write one more slice, so many millimetres from the first."""
+    write_slice(folder / "x.dcm", np.zeros((7, 5)), np.add(FIRST_MM, at), **more)
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
@@ -97,8 +103,31 @@ def test_tilted_gantry_is_told_and_keeps_the_slices_in_their_places(tmp_path):
             ),
             "different size",
         ),
+        (
+            lambda folder: (write_series(folder), strange_slice(folder, at=(0, 0, 1.5 * STEP))),
+            "unevenly",
+        ),
+        (
+            lambda folder: (
+                write_series(folder, leave_out=(3,)),
+                strange_slice(folder, at=(6.0, 0, 3 * STEP)),
+            ),
+            "unevenly",
+        ),
+        (
+            lambda folder: (
+                write_series(folder, leave_out=(3,)),
+                strange_slice(
+                    folder, at=(0, 0, 3 * STEP), directions=((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
+                ),
+            ),
+            "different direction",
+        ),
     ],
-    ids=["missing slices", "two phases", "localizer", "sizes"],
+    ids=[
+        *("missing slices", "two phases", "localizer", "sizes"),
+        *("a slice between", "a slice aside", "a slice turned"),
+    ],
 )
 def test_what_makes_no_single_volume_is_refused(tmp_path, spoil, told):
     folder = tmp_path / "series"

@@ -227,9 +227,10 @@ def test_patch_that_does_not_fit_is_told(clinic, tmp_path):
 
 
 def test_scan_too_large_for_the_memory_is_told(clinic, tmp_path, monkeypatch):
-    from napari_medcontext.core.preflight import rules
+    from napari_medcontext.core.preflight import run_rules
 
-    monkeypatch.setattr(rules.psutil, "virtual_memory", lambda: SimpleNamespace(available=100_000))
+    little = SimpleNamespace(available=100_000)
+    monkeypatch.setattr(run_rules.psutil, "virtual_memory", lambda: little)
     (finding,) = clinic.check(tmp_path)
     assert finding.kind == "memory"
     assert "GiB" in finding.what

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
+import lazy_loader
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.nifti1 import Nifti1Extension
-from nibabel.spatialimages import HeaderDataError
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.volume import Affine, Array, Volume
+
+# A dock that opens need not wait for nibabel, nor for the pydicom that it imports.
+nib = lazy_loader.load("nibabel")
 
 _COMMENT_CODE = 6
 _COMMENT_KEY = "napari-medcontext"
@@ -64,7 +64,7 @@ def write(path: Path, volume: Volume) -> None:
     if volume.class_names:
         names = {str(k): name for k, name in volume.class_names.items()}
         text = json.dumps({_COMMENT_KEY: {"class_names": names}})
-        image.header.extensions.append(Nifti1Extension(_COMMENT_CODE, text.encode()))
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(_COMMENT_CODE, text.encode()))
     nib.save(image, path)
 
 
@@ -95,7 +95,7 @@ def _voxels(image: Any) -> Array:
 def _explained_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (ImageFileError, HeaderDataError) as error:
+    except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
         raise ScanError(
             f"{path} is not a NIfTI file ({error}). Choose a .nii or .nii.gz file, "
             "or convert the scan, for example with dcm2niix or 3D Slicer."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 from napari_medcontext.core.config import Case, Role, RunConfig
 from napari_medcontext.core.events import Event, Preparing
 from napari_medcontext.core.preflight.findings import Finding, Study
-from napari_medcontext.core.preflight.rules import RULES
+from napari_medcontext.core.preflight.label_rules import RULES as LABEL_RULES
+from napari_medcontext.core.preflight.run_rules import RULES as RUN_RULES
+from napari_medcontext.core.preflight.scan_rules import RULES as SCAN_RULES
 from napari_medcontext.core.preflight.survey import Surveyed, survey_case, survey_scan
 from napari_medcontext.core.volume import Volume
 
@@ -48,24 +50,28 @@ def check_cases(
 
 
 def check_volumes(
-    scans: Iterable[tuple[Role, Volume, Volume | None]],
-    config: RunConfig,
-    class_names: Mapping[int, str],
+    scans: Sequence[tuple[Role, Volume, Volume | None]], config: RunConfig
 ) -> list[Finding]:
     """Look at scans that are in memory, as ``check_cases`` does at files.
+
+    The classes are those that the labels to train on name.
 
     Parameters
     ----------
     scans
         What each is used for, the scan, and its labels if it has any.
-    config, class_names
+    config
         As for ``check_cases``.
     """
+    names: dict[int, str] = {}
+    for role, _, drawn in scans:
+        if role == "training" and drawn is not None:
+            names |= drawn.class_names
     unknown = config.data.ignore_label
     surveyed = [
         survey_scan(image.name, role, image, drawn, unknown) for role, image, drawn in scans
     ]
-    return _findings(surveyed, config, class_names)
+    return _findings(surveyed, config, names)
 
 
 def _findings(
@@ -73,6 +79,6 @@ def _findings(
 ) -> list[Finding]:
     found = [finding for _, findings in surveyed for finding in findings]
     study = Study([survey for survey, _ in surveyed if survey is not None], config, class_names)
-    for rule in RULES:
+    for rule in (*SCAN_RULES, *LABEL_RULES, *RUN_RULES):
         found += rule(study)
     return sorted(found, key=lambda finding: not finding.stops)
