@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -19,19 +18,17 @@ from napari_medcontext import __version__
 from napari_medcontext import cli_check as checking
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
+from napari_medcontext import cli_predict as predicting
 from napari_medcontext import cli_probe as probing
 from napari_medcontext import cli_study as study
 from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.definitions import TOLERANCE_MM, Definitions
-from napari_medcontext.core.errors import MedContextError, RunError, SettingsError
+from napari_medcontext.core.errors import MedContextError, SettingsError
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
 from napari_medcontext.progress import say, shown
-
-if TYPE_CHECKING:
-    from napari_medcontext.core.predicting import PredictSpec
 
 EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
 app = typer.Typer(
@@ -107,12 +104,13 @@ def check(
     Exit code 1 where a finding would stop a training.
     """
     changes = options.changed_settings(context.params)
-    if checking.stops(checking.checked(context.params, changes, console)):
+    if checking.finds_what_stops(context.params, changes, console):
         raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()
-def predict(
+def predict(  # each argument is one option of the command
+    context: typer.Context,
     run: options.Run,
     images: options.NewScans,
     out: options.LabelsOut,
@@ -128,23 +126,11 @@ def predict(
     Goes on after a scan that cannot be read, and names it at the end, with exit code 1. Called
     again, it skips what is done: results that the same weights made of the same files.
     """
-    from napari_medcontext.core.cleaning import Cleaning
-    from napari_medcontext.core.io import require_writable
-    from napari_medcontext.core.predicting import PredictFolder, PredictSpec
+    from napari_medcontext.core.prediction_plan import PredictFolder
 
-    cases = inputs.scans_to_predict(images)
-    RunFolder(run).spec()
-    require_writable(out)
-    spec = PredictSpec(
-        run=run.absolute(),
-        scans=cases,
-        out=out.absolute(),
-        weights=weights.value,
-        probabilities=probabilities,
-        cleaning=Cleaning(largest=largest, fill_holes=fill_holes, least_ml=least_volume),
-    )
-    if not overwrite:
-        spec = _still_to_do(spec)
+    spec = predicting.planned(context.params, console)
+    if spec is None:
+        return
     with tempfile.TemporaryDirectory(prefix="medcontext-predict-") as folder:
         _finish(PredictFolder(folder).create(spec))
 
@@ -281,31 +267,6 @@ def _run_to_resume(path: Path, params: Mapping[str, object]) -> RunFolder:
     run = RunFolder(path)
     run.spec()
     return run
-
-
-def _still_to_do(spec: PredictSpec) -> PredictSpec:
-    """Leave out scans that are predicted already; refuse to overwrite other results."""
-    from napari_medcontext.core.predicting import (
-        done_before,
-        existing_results,
-        refuse_overwriting_scans,
-    )
-
-    refuse_overwriting_scans(spec)
-    done = done_before(spec)
-    left = tuple(case for case in spec.scans if case.name not in done)
-    if done:
-        say(console, f"{len(done)} of {len(spec.scans)} scans are predicted already; skipped.")
-    if not left:
-        raise typer.Exit
-    spec = spec.model_copy(update={"scans": left})
-    existing = existing_results(spec)
-    if existing:
-        raise RunError(
-            f"{', '.join(map(str, existing))} would be overwritten, and these weights did not make "
-            "it of this scan as it is now. Choose another folder with --out, or say --overwrite."
-        )
-    return spec
 
 
 def _finish(folder: WorkFolder) -> None:

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 STYLES = {True: ("Stops", "bold red"), False: ("Odd", "yellow")}
 
 
-def checked(
+def finds_what_stops(
     given: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]], console: Console
-) -> list[Finding]:
+) -> bool:
     """Look at the scans that the options of ``check`` name, and tell what was found.
+
+    Returns
+    -------
+    bool
+        Whether any of it would stop a training.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def checked(
         label, style = STYLES[finding.stops]
         say(console, f"{finding.what} {finding.remedy}".strip(), label=label, style=style)
     say(console, _summary(findings, len(cases)))
-    return findings
+    return any(finding.stops for finding in findings)
 
 
 def _left_over(images: Path | None, labels: Path | None) -> Sequence[Finding]:
@@ -64,8 +69,3 @@ def _summary(findings: Sequence[Finding], scans: int) -> str:
     if not findings:
         return f"Nothing is wrong or odd with {scans} scans."
     return f"{stopping} findings would stop a training, {len(findings) - stopping} are odd."
-
-
-def stops(findings: Sequence[Finding]) -> bool:
-    """Say whether any finding would stop a training."""
-    return any(finding.stops for finding in findings)

@@ -109,11 +109,12 @@ def planned(given: Mapping[str, Any]) -> StudySpec:
         If options contradict each other, or there is nothing to score on.
     """
     networks = _words(given["networks"])
-    training, names = _training(given)
+    config = _config(given, networks)
+    training, names = _training(given, config.data.ignore_label)
     arms = _arms(given, len(training))
     training, test = _split(training, given)
     values = {
-        "config": _config(given, networks),
+        "config": config,
         "networks": networks,
         "arms": arms,
         "seeds": _words(given["seeds"]),
@@ -159,8 +160,11 @@ def _arms(given: Mapping[str, Any], scans: int) -> tuple[Arm, ...]:
     return with_common((*arms, *own), parse_changes(given["set"] or ()))
 
 
-def _training(given: Mapping[str, Any]) -> tuple[tuple[Case, ...], dict[int, str]]:
-    cases, names = inputs.training_cases(given["images"], given["labels"], given["dataset"], None)
+def _training(
+    given: Mapping[str, Any], unknown: int | None
+) -> tuple[tuple[Case, ...], dict[int, str]]:
+    images, labels, dataset = given["images"], given["labels"], given["dataset"]
+    cases, names = inputs.training_cases(images, labels, dataset, None, unknown)
     return tuple(case for case in cases if case.labels is not None), names
 
 

@@ -112,3 +112,18 @@ def test_help_imports_no_torch_and_no_matplotlib():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--leave-one-out" in done.stdout
+
+
+def test_data_set_of_nnunet_with_unknown_voxels_is_compared_on(study, tmp_path):
+    described = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 2, "ignore": 7}}
+    described |= {"file_ending": ".nii.gz", "numTraining": 1}
+    for kind, end in (("images", "_0000"), ("labels", "")):
+        (tmp_path / f"{kind}Tr").mkdir()
+        there = tmp_path / f"{kind}Tr" / f"ras{end}.nii.gz"
+        there.write_bytes((study / kind / "ras.nii.gz").read_bytes())
+    file = tmp_path / "dataset.json"
+    file.write_text(json.dumps(described))
+    words = (file, "--out", tmp_path / "out", "--test", "nobody")
+    assert "--ignore-label 7" in str(called(*words).exception)
+    asked = str(called(*words, "--ignore-label", "7").exception)
+    assert asked == "There is no scan nobody to score; there are ras."

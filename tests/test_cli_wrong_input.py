@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from napari_medcontext.cli import EXIT_FAILED, EXIT_USAGE, main
 from napari_medcontext.core.io import list_scans, read_volume, write_volume
-from napari_medcontext.core.log_table import LEDGER
+from napari_medcontext.core.prediction_plan import LEDGER
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import dump
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import cc3d
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from napari_medcontext.core.labels import LabelArray, as_label_array, class_boxes
 from napari_medcontext.core.settings import Settings, setting
@@ -112,6 +112,6 @@ def _without_holes(labels: LabelArray) -> LabelArray:
     filled = labels.copy(order="K")
     for class_id, box in class_boxes(labels).items():
         here = filled[box]
-        holes = ndimage.binary_fill_holes(here == class_id) & (here == 0)
+        holes = scipy.ndimage.binary_fill_holes(here == class_id) & (here == 0)
         here[holes] = class_id
     return filled

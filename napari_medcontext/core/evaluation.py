@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -85,12 +85,7 @@ def evaluate_volumes(
         predicted, expected = predicted * known, expected * known
         names.pop(ignore_label, None)
     boxes = class_boxes(predicted), class_boxes(expected)
-    foreign = set(boxes[0]) - set(boxes[1]) - set(names)
-    if len(foreign) > MOST_FOREIGN:
-        raise ScanError(
-            f"“{prediction.name}” holds {len(foreign)} ids that its reference “{reference.name}” "
-            "does not have. Is it a scan rather than labels? Choose predicted labels."
-        )
+    _refuse_scan(prediction.name, reference.name, set(boxes[0]) - set(boxes[1]) - set(names))
     if regions:
         require_numbers(prediction.name, boxes[0], regions)
         parts = region_parts(regions)
@@ -156,6 +151,15 @@ def unpredicted(predictions: Path, labels: Path) -> list[str]:
     """Return the names of the cases with labels but no prediction, which no score counts."""
     _, left_over = pair_by_name(list_scans(predictions), list_scans(labels))
     return [scan_name(path) for path in left_over if path.parent == labels]
+
+
+def _refuse_scan(name: str, reference: str, foreign: Collection[int]) -> None:
+    """Refuse what has more ids of its own than labels have."""
+    if len(foreign) > MOST_FOREIGN:
+        raise ScanError(
+            f"“{name}” holds {len(foreign)} ids that its reference “{reference}” does not have. "
+            "Is it a scan rather than labels? Choose predicted labels."
+        )
 
 
 def _score(case: str, part: Part, pair: MaskPair, definitions: Definitions) -> ClassScore:

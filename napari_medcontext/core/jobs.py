@@ -16,7 +16,8 @@ from napari_medcontext.core.events import (
 from napari_medcontext.core.folder import STUDY_FILE, WorkFolder
 from napari_medcontext.core.inspection import InspectFolder
 from napari_medcontext.core.journal import JournalWriter
-from napari_medcontext.core.predicting import PredictFolder, PredictSpec, predict_all
+from napari_medcontext.core.predicting import predict_all
+from napari_medcontext.core.prediction_plan import PredictFolder, PredictSpec
 from napari_medcontext.core.probe import ProbeFolder
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import load

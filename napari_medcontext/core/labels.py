@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import smallest_label_dtype
@@ -75,7 +75,7 @@ def bounding_box(mask: npt.NDArray[np.bool_]) -> Box:
     """Return the box that bounds what is true; all of the array where nothing is.
 
     Each axis is looked at in what the ones before it left, in the order in which the voxels lie
-    in memory: on a large scan many times as fast as ``ndimage.find_objects``.
+    in memory: on a large scan many times as fast as ``scipy.ndimage.find_objects``.
     """
     order = _memory_order(mask)
     sides = {}
@@ -97,7 +97,7 @@ def _boxes(labels: npt.NDArray[Any]) -> list[Box | None]:
     """Bound every id, reading the voxels in the order in which they lie in memory."""
     order = _memory_order(labels)
     back = np.argsort(order)
-    boxes = ndimage.find_objects(labels.transpose(order))
+    boxes = scipy.ndimage.find_objects(labels.transpose(order))
     return [box and tuple(box[axis] for axis in back) for box in boxes]
 
 

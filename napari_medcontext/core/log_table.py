@@ -12,8 +12,6 @@ from pathlib import Path
 from napari_medcontext.core.io import atomic_path
 
 Row = Mapping[str, object]
-LEDGER = "predicted.csv"
-"""Lies beside predictions, and says what was made by which weights."""
 LOG_COLUMNS = (
     "step",
     "dice_ce",

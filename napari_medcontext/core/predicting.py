@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import glob
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from napari_medcontext.core.cases import quoted
 from napari_medcontext.core.cleaning import Cleaning, cleaned
 from napari_medcontext.core.config import Case
-from napari_medcontext.core.errors import MedContextError, RunError, SettingsError
+from napari_medcontext.core.errors import MedContextError, SettingsError
 from napari_medcontext.core.events import (
     Event,
     PredictionFailed,
@@ -26,85 +21,26 @@ from napari_medcontext.core.events import (
     RunFinished,
 )
 from napari_medcontext.core.folder import WorkFolder
-from napari_medcontext.core.io import atomic_path, make_folder, read_volume, write_volume
-from napari_medcontext.core.log_table import LEDGER, LogTable
+from napari_medcontext.core.io import make_folder, read_volume, write_volume
+from napari_medcontext.core.log_table import LogTable
+from napari_medcontext.core.prediction_ledger import LEDGER_COLUMNS, Made
+from napari_medcontext.core.prediction_plan import (
+    LEDGER,
+    PredictSpec,
+    labels_path,
+    probability_path,
+    refuse_overwriting_scans,
+)
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.settings import Settings, dump
 from napari_medcontext.core.volume import Volume
 
 if TYPE_CHECKING:
     from napari_medcontext.core.inference import Prediction, Predictor
 
-LEDGER_COLUMNS = (
-    *(
-        "name",
-        "scan",
-        "scan_stamp",
-        "labels",
-        "run",
-        "state",
-        "weights",
-        "probabilities",
-        "cleaning",
-    ),
-    *("seconds", "problem"),
-)
 MOST_TOLD = 20
 """So many scans that failed are told at the end; the ledger has all."""
 REPORTED_EVERY = 0.02
 """Share of a scan's windows between two reports."""
-
-
-class PredictSpec(Settings):
-    """A prediction to do: which run's weights on which scans, and where results go."""
-
-    run: Path
-    scans: Annotated[tuple[Case, ...], Field(min_length=1)]
-    out: Path
-    weights: Literal["student", "teacher", "mean"] = "student"
-    probabilities: bool = False
-    cleaning: Cleaning = Cleaning()
-
-
-class PredictFolder(WorkFolder):
-    """The folder of one prediction."""
-
-    @property
-    def spec_path(self) -> Path:
-        """The file that says what to predict."""
-        return self.path / "predict.yaml"
-
-    def create(self, spec: PredictSpec) -> PredictFolder:
-        """Make the folder and write what to predict."""
-        with atomic_path(self.spec_path) as temporary:
-            temporary.write_text(dump(spec), encoding="utf-8")
-        return self
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What a result was made by and of; two results that agree in it are the same."""
-
-    scan: str
-    scan_stamp: str
-    run: str
-    state: str
-    weights: str
-    probabilities: str
-    cleaning: str
-
-    @classmethod
-    def of(cls, case: Case, spec: PredictSpec) -> _Made:
-        state = RunFolder(spec.run).state_to_predict_with()
-        return cls(
-            str(case.image),
-            _stamp(case.image),
-            str(spec.run),
-            "" if state is None else f"{state.name} {_stamp(state)}",
-            spec.weights,
-            str(spec.probabilities),
-            spec.cleaning.text,
-        )
 
 
 def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
@@ -141,7 +77,7 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     ledger = LogTable(spec.out / LEDGER, LEDGER_COLUMNS)
     failed: dict[str, str] = {}
     for done, (case, read) in enumerate(_read_ahead(spec.scans)):
-        started, made = time.perf_counter(), _Made.of(case, spec)
+        started, made = time.perf_counter(), Made.of(case, spec)
         row: dict[str, object] = {"name": case.name, **vars(made)}
         try:
             prediction = yield from _predicted(
@@ -163,46 +99,6 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
             case.name, labels, labels.parent if spec.probabilities else None, seconds
         )
     yield _finished(spec, failed)
-
-
-def done_before(spec: PredictSpec) -> set[str]:
-    """Return the names of scans whose results are there, made by the same weights of this run.
-
-    A result whose scan, run or weights have changed since is not among them.
-    """
-    path = spec.out / LEDGER
-    if not path.is_file():
-        return set()
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = {row["name"]: row for row in csv.DictReader(file) if row.get("name")}
-    return {
-        case.name
-        for case in spec.scans
-        if case.name in rows
-        and not rows[case.name].get("problem")
-        and labels_path(spec.out, case).is_file()
-        and _same(_Made.of(case, spec), rows[case.name])
-    }
-
-
-def labels_path(out: Path, case: Case) -> Path:
-    """Return where the predicted labels of a scan are written."""
-    return out / f"{case.name}.nii.gz"
-
-
-def probability_path(labels: Path, class_id: int) -> Path:
-    """Return where the probabilities of one class lie beside a scan's predicted labels."""
-    return labels.with_name(labels.name.replace(".nii.gz", f".probability-{class_id}.nii.gz"))
-
-
-def existing_results(spec: PredictSpec) -> list[Path]:
-    """Return the files that a prediction would overwrite."""
-    found: list[Path] = []
-    for case in spec.scans:
-        names = [f"{glob.escape(case.name)}.nii.gz"]
-        names += [f"{glob.escape(case.name)}.probability-*.nii.gz"] * spec.probabilities
-        found += [path for name in names for path in sorted(spec.out.glob(name))]
-    return found
 
 
 def _read_ahead(cases: Sequence[Case]) -> Iterator[tuple[Case, Callable[[], Volume]]]:
@@ -280,33 +176,3 @@ def _reason(error: Exception, folder: WorkFolder) -> str:
         return str(error)
     folder.note(traceback.format_exc())
     return f"Something unexpected happened ({type(error).__name__}: {error})."
-
-
-def _stamp(path: Path) -> str:
-    """Return what tells a file or folder from what was there before under its name."""
-    if not path.exists():
-        return ""
-    known = path.stat()
-    return f"{known.st_mtime_ns}-{known.st_size}"
-
-
-def _same(made: _Made, row: Mapping[str, str]) -> bool:
-    return all(row.get(name) == value for name, value in vars(made).items())
-
-
-def refuse_overwriting_scans(spec: PredictSpec) -> None:
-    """Refuse a folder in which a result would take the place of a scan.
-
-    Raises
-    ------
-    RunError
-        Naming the scan.
-    """
-    scans = {case.image.resolve() for case in spec.scans}
-    for case in spec.scans:
-        target = labels_path(spec.out, case)
-        if target.resolve() in scans:
-            raise RunError(
-                f"The labels predicted for {quoted([case.name])} would overwrite the scan "
-                f"{target}. Choose another folder for the results."
-            )

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy
 
-from napari_medcontext.core.log_table import LEDGER
+from napari_medcontext.core.prediction_plan import LEDGER
 from napari_medcontext.layer_geometry import is_aid
 from napari_medcontext.widgets.fold import Fold
 from napari_medcontext.widgets.parts import TICKS, ChoiceBox

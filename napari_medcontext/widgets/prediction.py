@@ -13,7 +13,7 @@ from qtpy.QtCore import Signal
 
 from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
 from napari_medcontext.core.io import read_volume
-from napari_medcontext.core.predicting import PredictFolder, PredictSpec, probability_path
+from napari_medcontext.core.prediction_plan import PredictFolder, PredictSpec, probability_path
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.snapshots import Scan, planned_cases, writer
 from napari_medcontext.viewer_layers import add_prediction

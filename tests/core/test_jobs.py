@@ -16,7 +16,7 @@ from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.jobs import execute
 from napari_medcontext.core.journal import JournalReader
-from napari_medcontext.core.predicting import (
+from napari_medcontext.core.prediction_plan import (
     PredictFolder,
     PredictSpec,
     probability_path,

@@ -13,8 +13,8 @@ from napari_medcontext.core.config import Case
 from napari_medcontext.core.events import PredictionFailed, PredictionSaved
 from napari_medcontext.core.io import list_scans, read_volume, write_volume
 from napari_medcontext.core.jobs import execute
-from napari_medcontext.core.log_table import LEDGER
-from napari_medcontext.core.predicting import PredictFolder, PredictSpec, done_before
+from napari_medcontext.core.prediction_ledger import done_before
+from napari_medcontext.core.prediction_plan import LEDGER, PredictFolder, PredictSpec
 
 
 def cut_short(path, good):

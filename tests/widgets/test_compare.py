@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QTableWidget,
 )
 
-from napari_medcontext.core.log_table import LEDGER
+from napari_medcontext.core.prediction_plan import LEDGER
 from napari_medcontext.widgets.compare import CompareDock
 from napari_medcontext.widgets.fold import Fold
 
