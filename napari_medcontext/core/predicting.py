@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -102,16 +103,17 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
 
 
 def _read_ahead(cases: Sequence[Case]) -> Iterator[tuple[Case, Callable[[], Volume]]]:
-    """Yield each case with what returns its scan, which is read while the one before is used."""
+    """Yield each case with what returns its scan, which is read while the one before is used.
+
+    To be called once: nothing here holds a scan that was handed out.
+    """
+    coming: deque[Future[Volume]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="medcontext-scans") as pool:
-        coming: Future[Volume] = pool.submit(read_volume, cases[0].image)
+        coming.append(pool.submit(read_volume, cases[0].image))
         for case, following in zip(cases, [*cases[1:], None], strict=True):
-            current = coming
             if following is not None:
-                coming = pool.submit(read_volume, following.image)
-            yield case, current.result
-            # Else the scan would be held until the next one is asked for.
-            del current
+                coming.append(pool.submit(read_volume, following.image))
+            yield case, lambda: coming.popleft().result()
 
 
 def _predicted(
