@@ -43,8 +43,8 @@ def as_label_array(array: npt.NDArray[Any], name: str) -> LabelArray:
     """
     if array.dtype.kind not in "biuf":
         raise ScanError(f"“{name}” holds {array.dtype} values, not class ids. {_REMEDY}")
-    if array.size == 0:
-        return array.astype(np.uint8)
+    if array.size == 0 or array.dtype == np.uint8:
+        return array.astype(np.uint8, copy=False)
     lowest, highest = array.min(), array.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise _refusal(array, ~np.isfinite(array), name, "not a finite number")

@@ -19,7 +19,10 @@ class ClassAlone:
         self._put_back(layer for layer in list(self._before) if layer not in ids)
         for layer, class_id in ids.items():
             self._before.setdefault(layer, (layer.selected_label, layer.show_selected_label))
-            layer.selected_label, layer.show_selected_label = class_id, True
+            layer.selected_label = class_id
+            # napari draws the layer anew even where this changes nothing.
+            if not layer.show_selected_label:
+                layer.show_selected_label = True
 
     def end(self) -> None:
         """Let every layer show what it showed before."""

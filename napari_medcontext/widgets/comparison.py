@@ -151,7 +151,7 @@ def errors_between(
     box = bounding_box(masks[0] | masks[1])
     near = tuple(mask[box] for mask in masks)
     found = error_map_of_all(predicted[box], expected[box]) if whole else error_map(*near)
-    errors = np.zeros_like(expected, dtype=np.uint8)
+    errors = np.zeros(expected.shape, dtype=np.uint8)
     errors[box] = found
     by_slice = np.full(expected.shape[DISPLAYED_AXIS], np.nan)
     by_slice[box[DISPLAYED_AXIS]] = dice_by_slice(*near, DISPLAYED_AXIS)

@@ -73,7 +73,6 @@ class ErrorView(QWidget):
     ) -> None:
         """Show a class of these two, or all classes; ``shown`` tells when it is done."""
         self._looked = Looked(ref(prediction), ref(reference), class_id, class_name)
-        self._show_alone()
         self._finder.find(self._looked)
 
     def forget(self) -> None:
@@ -175,6 +174,7 @@ class ErrorView(QWidget):
 
     def _receive(self, found: ErrorsFound) -> None:
         self._found = found
+        self._show_alone()
         self._renew()
         self.go_worst()
         self.shown.emit()

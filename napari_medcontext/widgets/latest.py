@@ -51,7 +51,11 @@ class Latest(QObject):
     def ask(self, task: Task) -> None:
         """Do this in place of whatever waits; ``task`` runs in a thread and touches no layer."""
         self._asked = task
-        self._rest.start()
+        if self._rest.interval():
+            self._rest.start()
+        else:
+            # Before the window is drawn anew, which may take as long as the task.
+            self._begin()
 
     def forget(self) -> None:
         """Drop what waits."""
