@@ -43,6 +43,10 @@ COLUMNS = (
 )
 STYLES = {"completed": "green", "stopped": "yellow", "failed": "bold red"}
 LOSS_TITLES = {"dice_ce": "loss", "dice_ce_masked": "masked", "consistency": "teacher"}
+LOSSES_MEAN = (
+    "The lower, the better: “loss” on the whole scan, “masked” with parts of it hidden, “teacher” "
+    "how far the student, to whom parts are hidden, is from the teacher, who sees all."
+)
 HIDDEN = {
     "tube": "columns hidden along {axis}",
     "blocks": "blocks hidden",
@@ -127,6 +131,8 @@ def _tell(console: Console, event: Event) -> None:
             say(console, message)
         case RunStarted():
             say(console, _started(event))
+            if event.mask_scheme:
+                say(console, LOSSES_MEAN)
         case StudyProgress(name=name, done=done, total=total):
             say(console, f"{name} ({done + 1} of {total})")
         case TrainingScored(step=step, seconds=seconds, mean_dsc=dsc):

@@ -114,13 +114,17 @@ class RunFolder(WorkFolder):
             temporary.write_text(dump(spec), encoding="utf-8")
 
     def spec(self) -> RunSpec:
-        """Read settings and scans."""
+        """Read settings and scans; raises as ``require``, or if they cannot be read."""
+        self.require()
+        return load(RunSpec, self.spec_path)
+
+    def require(self) -> None:
+        """Raise a ``RunError`` if no run has been made here."""
         if not self.exists():
             raise RunError(
                 f"{self.path} is no run folder: it has no run.yaml. Choose the folder that a "
                 "training wrote."
             )
-        return load(RunSpec, self.spec_path)
 
     def newest_state(self) -> Path | None:
         """Return the folder of the newest whole state."""

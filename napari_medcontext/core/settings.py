@@ -12,6 +12,22 @@ from pydantic.config import JsonDict
 
 from napari_medcontext.core.errors import SettingsError
 
+WRONG_VALUES = {
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "literal_error": "must be {expected}",
+    "too_short": "must have {min_length} values or more",
+    "too_long": "must have {max_length} values or fewer",
+    "missing": "is missing",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list of values, as [1, 1, 1]"),
+}
+"""What is wrong with a value, by pydantic's name for it."""
+
 PositiveInt = Annotated[int, Field(ge=1)]
 Millimetres = Annotated[float, Field(gt=0)]
 
@@ -84,6 +100,10 @@ def _problem(model: type[BaseModel], detail: Any) -> str:
     if detail["type"] == "value_error":
         # From a check of our own, which has said all; the value may be a whole section.
         return ": ".join([*([location] if location else []), str(detail["ctx"]["error"])])
+    if detail["type"] in WRONG_VALUES:
+        wrong = WRONG_VALUES[detail["type"]].format(**detail.get("ctx", {}))
+        value = "" if detail["type"] == "missing" else f", not {detail['input']!r}"
+        return f"{location or 'it'} {wrong}{value}"
     if detail["type"] != "extra_forbidden":
         return f"{location or 'settings'}: {detail['msg']} (got {detail['input']!r})"
     for part in detail["loc"][:-1]:

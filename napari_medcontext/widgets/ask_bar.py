@@ -13,7 +13,9 @@ from napari_medcontext.widgets.inspector import Inspector, MakeAsk
 from napari_medcontext.widgets.parts import button, label, row, shortcut
 
 LOADING = "Loading the run and the scan; this takes some seconds, the first time only…"
+WAITING = "Waiting until what was asked before is answered…"
 COMPUTING = "Computing…"
+STOPPING = "Stopping…"
 
 
 class NotLoaded(MedContextError):
@@ -88,7 +90,7 @@ class AskBar(QWidget):
         question.progressed.connect(lambda share: self._advance(question, share))
         question.answered.connect(lambda event: self._answer(question, event))
         question.failed.connect(lambda message: self._refuse(question, message))
-        self.message.setText(LOADING if self._inspector.loaded is None else COMPUTING)
+        self._tell_begun(question)
         self.progress.setValue(0)
         self.progress.setVisible(True)
         self.cancel_button.setEnabled(True)
@@ -103,15 +105,21 @@ class AskBar(QWidget):
         """Give the question up."""
         if self._question is not None:
             self._question.withdraw()
-            self.message.setText("Stopping…")
+            self.message.setText(STOPPING)
 
     def tell(self, text: str) -> None:
         """Say something beneath the buttons."""
         self.message.setText(text)
 
     def _tell_ready(self) -> None:
-        if self.is_waiting:
-            self.message.setText(COMPUTING)
+        if self._question is not None:
+            self._tell_begun(self._question)
+
+    def _tell_begun(self, question: Question) -> None:
+        if self._inspector.loaded is None:
+            self.message.setText(LOADING)
+        else:
+            self.message.setText(WAITING if question.waits else COMPUTING)
 
     def _awaits(self, question: Question) -> bool:
         """Say whether a question is the newest; a dock that was closed awaits none."""
@@ -120,6 +128,8 @@ class AskBar(QWidget):
     def _advance(self, question: Question, share: float) -> None:
         if self._awaits(question):
             self.progress.setValue(round(100 * share))
+            if self.message.text() == WAITING:
+                self.message.setText(COMPUTING)
 
     def _answer(self, question: Question, event: object) -> None:
         if not self._awaits(question):

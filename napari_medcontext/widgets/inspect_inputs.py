@@ -9,12 +9,12 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
-from napari_medcontext.core.errors import RunError, ScanError
+from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.layer_geometry import is_scan
 from napari_medcontext.pairing import pair_layers, scan_layers
 from napari_medcontext.widgets.labels_box import LabelsBox, ScanBox
-from napari_medcontext.widgets.parts import folder_chooser, row
+from napari_medcontext.widgets.run_chooser import RunChooser
 from napari_medcontext.widgets.session import session_of
 
 
@@ -36,9 +36,8 @@ class InspectInputs(QWidget):
         super().__init__()
         self._viewer = viewer
         self._told: tuple[Any, ...] = ()
-        self.run_path, browse = folder_chooser(
-            "inspect", "Folder of a run; one that is still training works too."
-        )
+        self.runs = RunChooser("inspect")
+        self.run_path = self.runs.path
         self.scan_box = ScanBox("inspect_scan", "The scan to look into.")
         self.labels_box = LabelsBox(
             "inspect_labels", "The organs drawn on this scan, for scores and shares by organ."
@@ -46,7 +45,7 @@ class InspectInputs(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        form.addRow("Run", row(self.run_path, browse))
+        form.addRow("Run", self.runs)
         form.addRow("Scan", self.scan_box)
         form.addRow("Labels", self.labels_box)
         events = viewer.layers.events
@@ -54,10 +53,10 @@ class InspectInputs(QWidget):
             event.connect(self._follow_layers)
         self.scan_box.activated.connect(self._change_scan)
         self.labels_box.activated.connect(self._tell)
-        self.run_path.textChanged.connect(self._tell)
+        self.runs.changed.connect(self._tell)
         session = session_of(viewer)
-        session.run_changed.connect(self._follow_run)
-        self._follow_run(session.run)
+        session.run_changed.connect(self.runs.show_run)
+        self.runs.show_run(session.run)
         self._follow_layers()
 
     @property
@@ -73,8 +72,7 @@ class InspectInputs(QWidget):
     @property
     def run(self) -> RunFolder | None:
         """The folder that is named, whether there is a run or not."""
-        path = self.run_path.text().strip()
-        return RunFolder(path) if path else None
+        return self.runs.run
 
     def required_scan(self) -> Image:
         """Return the chosen image layer.
@@ -96,11 +94,7 @@ class InspectInputs(QWidget):
         RunError
             If none is named, or there is no run in the folder.
         """
-        run = self.run
-        if run is None:
-            raise RunError("There is no run folder. Name one beside “Run”.")
-        run.spec()
-        return run
+        return self.runs.required()
 
     def choose(self, scan: Image, labels: Labels | None = None) -> None:
         """Select what to look into, as a user would; without labels, those that fit."""
@@ -126,10 +120,6 @@ class InspectInputs(QWidget):
         self.scan_box.suggest(_first_seen)
         self.labels_box.suggest(self._partner)
         self._tell()
-
-    def _follow_run(self, run: RunFolder | None) -> None:
-        if run is not None:
-            self.run_path.setText(str(run.path))
 
     def _partner(self, labels: list[Labels]) -> Labels | None:
         """Return the labels that belong to the chosen scan."""

@@ -43,9 +43,11 @@ class Question(QObject):
     failed = Signal(str)
     """Why it is not answered; empty where it was given up."""
 
-    def __init__(self, inspection: Inspection, number: int) -> None:
+    def __init__(self, inspection: Inspection, number: int, waits: bool = False) -> None:
         super().__init__()
         self._inspection, self._number = inspection, number
+        self.waits = waits
+        """Whether others were asked before it that have no answer yet."""
 
     def withdraw(self) -> None:
         """Give it up."""
@@ -93,7 +95,7 @@ class Inspection(ChildWork):
             If it cannot be written down.
         """
         number = self._folder.ask(ask)
-        question = self._questions[number] = Question(self, number)
+        question = self._questions[number] = Question(self, number, bool(self._questions))
         return question
 
     def load(self) -> Question:

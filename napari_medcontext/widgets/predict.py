@@ -14,13 +14,11 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.run import RunFolder
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.pairing import scan_layers
 from napari_medcontext.snapshots import Scan
@@ -28,12 +26,12 @@ from napari_medcontext.widgets.parts import (
     TICKS,
     button,
     choices,
-    folder_chooser,
     label,
     row,
     tick_box,
 )
 from napari_medcontext.widgets.prediction import Prediction
+from napari_medcontext.widgets.run_chooser import RunChooser
 from napari_medcontext.widgets.session import real_viewer, session_of
 
 
@@ -60,8 +58,8 @@ class PredictDock(QWidget):
         for emitter in (viewer.layers.events.inserted, viewer.layers.events.removed):
             emitter.connect(self._follow_layers)
         viewer.layers.events.renamed.connect(self._follow_layers)
-        self._session.run_changed.connect(self._follow_run)
-        self._follow_run(self._session.run)
+        self._session.run_changed.connect(self.runs.show_run)
+        self.runs.show_run(self._session.run)
         self._follow_layers()
         self._show_state()
         if (under_way := self._session.prediction) is not None and under_way.is_running:
@@ -70,8 +68,7 @@ class PredictDock(QWidget):
     def predict(self) -> None:
         """Predict the ticked scans with the named run."""
         try:
-            run = RunFolder(self.run_path.text().strip())
-            run.spec()
+            run = self.runs.required()
             images = self.ticked()
             if not images:
                 raise ScanError("No scan is ticked. Tick the scans to predict.")
@@ -109,9 +106,8 @@ class PredictDock(QWidget):
             item.setCheckState(Qt.Checked if chosen else Qt.Unchecked)
 
     def _build(self) -> None:
-        self.run_path, browse = folder_chooser(
-            "predict", "Folder of a run; one that is still training works too."
-        )
+        self.runs = RunChooser("predict")
+        self.run_path = self.runs.path
         self.scans = QListWidget()
         self.scans.setObjectName("predict_scans")
         self.scans.setToolTip("The scans to predict.")
@@ -135,11 +131,11 @@ class PredictDock(QWidget):
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.message = label("predict_message", "Choose a run and tick the scans to predict.")
-        self._lay_out(browse)
+        self._lay_out()
 
-    def _lay_out(self, browse: QPushButton) -> None:
+    def _lay_out(self) -> None:
         form = QFormLayout()
-        form.addRow("Run", row(self.run_path, browse))
+        form.addRow("Run", self.runs)
         form.addRow("Scans", self.scans)
         form.addRow("Weights", self.weights)
         form.addRow("", self.probabilities)
@@ -167,10 +163,6 @@ class PredictDock(QWidget):
         prediction.ended.connect(self._end)
         self.message.setText("Starting…")
         self._show_state()
-
-    def _follow_run(self, run: RunFolder | None) -> None:
-        if run is not None:
-            self.run_path.setText(str(run.path))
 
     def _show_progress(self, name: str, done: float, total: int) -> None:
         self.progress.setRange(0, total * 100)

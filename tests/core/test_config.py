@@ -67,7 +67,7 @@ def test_bad_value_is_named_with_what_was_given(section, name, value):
         RunConfig().updated({section: {name: value}})
     text = str(error.value)
     assert f"{section}.{name}" in text
-    assert "got" in text
+    assert "must be" in text or "is missing" in text
 
 
 def test_window_must_rise():
@@ -154,3 +154,19 @@ def test_run_of_an_older_version_loads_with_the_settings_that_it_had(tmp_path):
     assert spec.config == RunConfig()
     assert (spec.regions, spec.config.data.ignore_label) == ({}, None)
     assert spec.config.objective.has_teacher
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "told"),
+    [
+        ("data", "spacing", 3, "data.spacing must be a list of values, as [1, 1, 1], not 3"),
+        ("training", "steps", "many", "training.steps must be a whole number, not 'many'"),
+        ("training", "steps", 0, "training.steps must be 1 or more, not 0"),
+        ("training", "learning_rate", -1, "training.learning_rate must be above 0, not -1"),
+        ("masking", "scheme", "rows", "masking.scheme must be 'tube', 'blocks' or 'structure'"),
+    ],
+)
+def test_wrong_value_is_told_in_plain_words(section, name, value, told):
+    with pytest.raises(SettingsError) as error:
+        RunConfig().updated({section: {name: value}})
+    assert told in str(error.value)

@@ -92,3 +92,11 @@ def test_log_of_a_prediction_that_was_killed_is_kept_without_copies_of_the_scans
     assert str(folder) in dock.message.text()
     assert (folder / "output.log").is_file()
     assert not (folder / "scans").exists()
+
+
+def test_folder_without_a_run_is_told_at_once(dock, qtbot, tmp_path):
+    dock.run_path.setText(str(tmp_path))
+    qtbot.waitUntil(lambda: "is no run folder" in dock.runs.message.text(), timeout=5000)
+    assert dock.runs.message.isVisibleTo(dock)
+    dock.run_path.setText("")
+    assert not dock.runs.message.isVisibleTo(dock)
