@@ -9,8 +9,9 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
-STEPS = 120
+STEPS = 300
 PICTURES = Path(__file__).parent / "pictures"
 INSIDE = (
     *("mask-blocks-3d", "timeline-last", "reconstruction-organ", "reconstruction-figure"),
@@ -35,6 +36,7 @@ def main() -> None:
         tour.make_room()
         tour.open_sample()
         tour.do_all()
+        clear(viewer)
         # A path of its own, as a user would see it, and none of this machine's.
         os.chdir(tour.out)
         inside = InsideTour(viewer, folder / "inside")
@@ -46,6 +48,24 @@ def main() -> None:
         taken |= {f"inside-{part}": inside.pictures[part] for part in INSIDE}
         for stem, path in taken.items():
             print(shutil.copy(path, PICTURES / f"{stem}.png"))
+
+
+def clear(viewer: Any) -> None:
+    """Leave the scans and labels alone for the second tour: its own panels tell enough."""
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+    from qtpy.QtWidgets import QDockWidget
+
+    from napari_medcontext.overlays import take_away
+    from napari_medcontext.widgets.docks import open_dock
+    from napari_medcontext.widgets.error_layers import ERRORS
+
+    take_away(viewer, ERRORS)
+    part = open_dock(viewer, "Preview")
+    while not isinstance(part, QDockWidget):
+        part = part.parent()
+    part.close()
+    for told in viewer.window._qt_window.findChildren(NapariQtNotification):
+        told.close()
 
 
 if __name__ == "__main__":
