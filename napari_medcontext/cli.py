@@ -47,6 +47,7 @@ def train(  # each argument is one option of the command
     labels: options.Labels = None,
     unlabelled: options.Unlabelled = None,
     dataset: options.Dataset = None,
+    channels: options.Channels = None,
     validation: options.Validation = None,
     out: options.RunOut = None,
     resume: options.Resume = None,
@@ -78,11 +79,11 @@ def train(  # each argument is one option of the command
         raise SettingsError("Say where to write the run with --out FOLDER (or use --resume).")
     changes = options.changed_settings(context.params)
     run_config = inputs.settings(config, preset and preset.value, changes)
-    unknown = run_config.data.ignore_label
-    cases, names = inputs.training_cases(images, labels, dataset, unlabelled, unknown)
-    cases = inputs.with_roles(cases, validation or [], run_config.objective)
+    scans = inputs.training_scans(context.params, run_config.data.ignore_label)
+    cases = inputs.with_roles(scans.cases, validation or [], run_config.objective)
     table = inputs.region_table(region, regions or inputs.regions_beside(config, region))
-    values = {"config": run_config, "cases": cases, "class_names": names, "regions": table}
+    values = {"config": run_config, "cases": cases, "regions": table}
+    values |= {"class_names": scans.class_names, "channels": scans.channels}
     _finish(RunFolder(out).create(validated(RunSpec, values, "the run")))
 
 
@@ -93,6 +94,7 @@ def check(
     labels: options.Labels = None,
     unlabelled: options.Unlabelled = None,
     dataset: options.Dataset = None,
+    channels: options.Channels = None,
     validation: options.Validation = None,
     config: options.Config = None,
     spacing: options.Spacing = None,
@@ -191,6 +193,7 @@ def compare_methods(  # each argument is one option of the command
     images: options.Images = None,
     labels: options.Labels = None,
     unlabelled: options.Unlabelled = None,
+    channels: options.Channels = None,
     test: study.Test = None,
     leave_one_out: study.LeaveOneOut = False,
     networks: study.Networks = "unet",

@@ -35,12 +35,11 @@ def finds_what_stops(
     from napari_medcontext.core.preflight import check_cases
 
     config = inputs.settings(given["config"], None, changes)
-    images, labels, dataset = given["images"], given["labels"], given["dataset"]
-    unknown = config.data.ignore_label
-    cases, names = inputs.training_cases(images, labels, dataset, given["unlabelled"], unknown)
-    cases = inputs.with_roles(cases, given["validation"] or [], config.objective)
-    findings: list[Finding] = watched(check_cases(cases, config, names), console)
-    findings = [*_left_over(images, labels), *findings]
+    scans = inputs.training_scans(given, config.data.ignore_label)
+    cases = inputs.with_roles(scans.cases, given["validation"] or [], config.objective)
+    work = check_cases(cases, config, scans.class_names, scans.channels)
+    findings: list[Finding] = watched(work, console)
+    findings = [*_left_over(given["images"], given["labels"]), *findings]
     for finding in findings:
         label, style = STYLES[finding.stops]
         say(console, f"{finding.what} {finding.remedy}".strip(), label=label, style=style)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.errors import ScanError, SettingsError
@@ -84,14 +84,27 @@ def chosen_classes(words: str | None) -> list[int | str] | None:
     return classes
 
 
-def training_cases(
-    images: Path | None,
-    labels: Path | None,
-    dataset: Path | None,
-    unlabelled: Path | None,
-    ignore_label: int | None = None,
-) -> tuple[tuple[Case, ...], dict[int, str]]:
-    """Return the scans to train on, from wherever they were named, and their classes' names.
+class Scans(NamedTuple):
+    """Scans, and what their classes and channels are where that is said."""
+
+    cases: tuple[Case, ...]
+    class_names: dict[int, str]
+    channels: tuple[str, ...]
+
+
+def training_scans(
+    given: Mapping[str, Any], ignore_label: int | None = None, *, unlabelled: bool = True
+) -> Scans:
+    """Return the scans to train on, from wherever options name them.
+
+    Parameters
+    ----------
+    given
+        The values of ``images``, ``labels``, ``dataset``, ``unlabelled`` and ``channels``.
+    ignore_label
+        The id that the settings take for “unknown”.
+    unlabelled
+        Whether scans without labels may join.
 
     Raises
     ------
@@ -107,24 +120,32 @@ def training_cases(
         with_unlabelled,
     )
 
+    images, labels, dataset = given["images"], given["labels"], given["dataset"]
+    joining = given["unlabelled"] if unlabelled else None
     names: dict[int, str] = {}
     if dataset is not None and (images is not None or labels is not None):
         raise SettingsError("Name the scans once: by --dataset, or by --images and --labels.")
+    channels = _channels(given.get("channels"), dataset)
     if dataset is not None:
         cases, names = decathlon_cases(dataset, ignore_label)
-        cases = with_unlabelled(cases, unlabelled)
+        cases = with_unlabelled(cases, joining, channels)
     elif images is not None and labels is not None:
-        cases = paired_cases(images, labels, unlabelled=unlabelled)
+        cases = paired_cases(images, labels, unlabelled=joining, channels=channels)
     else:
         raise SettingsError("Name the scans: --images DIR --labels DIR, or --dataset dataset.json.")
     refuse_duplicates(cases)
-    return cases, names
+    return Scans(cases, names, channels)
 
 
-def labelled_cases(
-    images: Path | None, labels: Path | None, dataset: Path | None
-) -> tuple[Case, ...]:
+def labelled_cases(given: Mapping[str, Any], channels: Sequence[str]) -> tuple[Case, ...]:
     """Return the labelled scans of two folders, or the test scans of a ``dataset.json``.
+
+    Parameters
+    ----------
+    given
+        The values of ``images``, ``labels`` and ``dataset``.
+    channels
+        What the channels of a scan are, where there are several.
 
     Raises
     ------
@@ -135,8 +156,10 @@ def labelled_cases(
     """
     from napari_medcontext.core.cases import decathlon_part
 
+    images, labels, dataset = given["images"], given["labels"], given["dataset"]
     if dataset is None:
-        return training_cases(images, labels, None, None)[0]
+        words = {**given, "channels": ",".join(channels)}
+        return training_scans(words, unlabelled=False).cases
     if images is not None or labels is not None:
         raise SettingsError("Name the scans once: by --dataset, or by --images and --labels.")
     cases = tuple(case for case in decathlon_part(dataset, "test") if case.labels is not None)
@@ -171,24 +194,46 @@ def with_roles(
     return cases
 
 
-def scans_to_predict(paths: Sequence[Path]) -> tuple[Case, ...]:
-    """Return a case for each file, and for each file of each folder.
+def scans_to_predict(paths: Sequence[Path], channels: Sequence[str]) -> tuple[Case, ...]:
+    """Return a case for each scan among files and the files of folders.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    channels
+        What the run takes of a scan, where it takes several channels.
 
     Raises
     ------
     ScanError
-        If there is none, or two have one name.
+        If there is none, two have one name, or one lacks a channel.
     """
     from napari_medcontext.core.cases import refuse_duplicates
-    from napari_medcontext.core.formats import scan_name
+    from napari_medcontext.core.channel_files import cases_of
     from napari_medcontext.core.io import list_scans
 
     files = [file for path in paths for file in (list_scans(path) if path.is_dir() else [path])]
     if not files:
         raise ScanError(f"There is no scan in {', '.join(map(str, paths))}.")
-    cases = tuple(Case(name=scan_name(file), image=file.absolute()) for file in files)
+    cases = cases_of(files, channels)
     refuse_duplicates(cases)
     return cases
+
+
+def _channels(words: str | None, dataset: Path | None) -> tuple[str, ...]:
+    """Return the channels that are named, by option or by the data set."""
+    from napari_medcontext.core.cases import dataset_channels
+    from napari_medcontext.core.channel_files import listed_channels
+
+    given = listed_channels(words)
+    named = () if dataset is None else dataset_channels(dataset)
+    if given and named and given != named:
+        raise SettingsError(
+            f"{dataset} names the channels {', '.join(named)}, and --channels {', '.join(given)}. "
+            "Leave --channels out."
+        )
+    return given or named
 
 
 def _from_file(file: Path) -> dict[str, Any]:

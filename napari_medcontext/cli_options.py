@@ -118,6 +118,15 @@ Dataset = Annotated[
     Path | None,
     _scans("A dataset.json in the Medical Segmentation Decathlon form, instead of folders."),
 ]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,…",
+        help="What the channels of a scan are, such as FLAIR,T1. Their files are called "
+        "CASE_0000, CASE_0001 and so on, or CASE_FLAIR; or one file holds them all.",
+        rich_help_panel="Scans",
+    ),
+]
 Unlabelled = Annotated[
     Path | None,
     _scans(

@@ -29,8 +29,8 @@ def planned(given: Mapping[str, Any], console: Console) -> PredictSpec | None:
     ScanError, RunError
         If there is no scan or no run, or results would overwrite what is not theirs.
     """
-    cases = inputs.scans_to_predict(given["images"])
-    RunFolder(given["run"]).spec()
+    channels = RunFolder(given["run"]).spec().channels
+    cases = inputs.scans_to_predict(given["images"], channels)
     require_writable(given["out"])
     spec = PredictSpec(
         run=given["run"].absolute(),

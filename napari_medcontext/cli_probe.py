@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_medcontext import cli_inputs as inputs
+from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.probe import ProbeSpec
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
@@ -51,11 +52,13 @@ def planned(given: Mapping[str, Any]) -> ProbeSpec:
         If options contradict each other, or name what is not there.
     """
     runs = [path.absolute() for path in given["runs"]]
-    for path in runs:
-        RunFolder(path).spec()
+    channels = {RunFolder(path).spec().channels for path in runs}
+    if len(channels) > 1:
+        taken = "; ".join(", ".join(names) or "one channel" for names in sorted(channels))
+        raise SettingsError(f"The runs take different channels ({taken}). Probe them one by one.")
     values = {
         "runs": runs,
-        "scans": inputs.labelled_cases(given["images"], given["labels"], given["dataset"]),
+        "scans": inputs.labelled_cases(given, channels.pop()),
         "organs": [word.strip() for word in (given["organs"] or "").split(",") if word.strip()],
         "draws": given["draws"],
         "seed": given["seed"],

@@ -110,9 +110,11 @@ def planned(given: Mapping[str, Any]) -> StudySpec:
     """
     networks = _words(given["networks"])
     config = _config(given, networks)
-    training, names = _training(given, config.data.ignore_label)
+    scans = inputs.training_scans(given, config.data.ignore_label, unlabelled=False)
+    training = tuple(case for case in scans.cases if case.labels is not None)
     arms = _arms(given, len(training))
     training, test = _split(training, given)
+    joins = any(arm.unlabelled for arm in arms)
     values = {
         "config": config,
         "networks": networks,
@@ -120,8 +122,9 @@ def planned(given: Mapping[str, Any]) -> StudySpec:
         "seeds": _words(given["seeds"]),
         "training": training,
         "test": test,
-        "unlabelled": _unlabelled(given) if any(arm.unlabelled for arm in arms) else (),
-        "class_names": names,
+        "unlabelled": _unlabelled(given, scans.channels) if joins else (),
+        "class_names": scans.class_names,
+        "channels": scans.channels,
         "regions": inputs.region_table(given["region"], given["regions"]),
         "checkpoints": given["checkpoints"],
         "budgets": _words(given["budget_seconds"]),
@@ -160,14 +163,6 @@ def _arms(given: Mapping[str, Any], scans: int) -> tuple[Arm, ...]:
     return with_common((*arms, *own), parse_changes(given["set"] or ()))
 
 
-def _training(
-    given: Mapping[str, Any], unknown: int | None
-) -> tuple[tuple[Case, ...], dict[int, str]]:
-    images, labels, dataset = given["images"], given["labels"], given["dataset"]
-    cases, names = inputs.training_cases(images, labels, dataset, None, unknown)
-    return tuple(case for case in cases if case.labels is not None), names
-
-
 def _split(
     cases: tuple[Case, ...], given: Mapping[str, Any]
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
@@ -196,11 +191,11 @@ def _split(
     return cases, test
 
 
-def _unlabelled(given: Mapping[str, Any]) -> tuple[Case, ...]:
+def _unlabelled(given: Mapping[str, Any], channels: Sequence[str]) -> tuple[Case, ...]:
     from napari_medcontext.core.cases import decathlon_part, with_unlabelled
 
     cases = decathlon_part(given["dataset"], "unlabeled") if given["dataset"] else ()
-    return with_unlabelled(cases, given["unlabelled"])
+    return with_unlabelled(cases, given["unlabelled"], channels)
 
 
 def _words(text: str | None) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from napari.utils import progress
 
+from napari_medcontext.core.channels import split_channels
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats import FILE_SUFFIXES
 from napari_medcontext.core.formats.dicom import all_series, is_dicom, read_series
 from napari_medcontext.core.io import read_volume
-from napari_medcontext.core.volume import Array, Volume
+from napari_medcontext.core.volume import Array
 from napari_medcontext.layer_data import LayerData, image_layer_data, labels_layer_data
 from napari_medcontext.pairing import LABEL_WORDS, name_words
 from napari_medcontext.study import StudyFile, study_files
@@ -91,7 +92,7 @@ def _layers_of(file: StudyFile) -> Iterator[LayerData]:
             yield image_layer_data(volume, str(file.path))
         return
     volume = read_volume(file.path, dimensions=None)
-    channels = _channels(volume, file.path)
+    channels = split_channels(volume, file.path)
     if len(channels) > 1:
         yield from (image_layer_data(channel, str(file.path)) for channel in channels)
         return
@@ -106,26 +107,6 @@ def _layers_of(file: StudyFile) -> Iterator[LayerData]:
     names = volume.class_names or file.class_names
     labels = replace(volume, name=_labels_name(volume.name), class_names=names)
     yield labels_layer_data(labels, str(file.path))
-
-
-def _channels(volume: Volume, path: Path) -> list[Volume]:
-    """Return a file's 3D volumes: one, or each channel or time point."""
-    array = volume.array
-    while array.ndim < 3:
-        array = array[..., np.newaxis]
-    axes = tuple(axis for axis in range(3, array.ndim) if array.shape[axis] == 1)
-    array = np.squeeze(array, axis=axes)
-    if array.ndim == 3:
-        return [replace(volume, array=array)]
-    if array.ndim > 4:
-        raise ScanError(
-            f"{path} has {array.ndim} dimensions {array.shape}; at most 4 can be shown. "
-            "Split its time points into files of their own."
-        )
-    return [
-        replace(volume, array=array[..., channel], name=f"{volume.name} [{channel}]")
-        for channel in range(array.shape[3])
-    ]
 
 
 def _labels_name(stem: str) -> str:

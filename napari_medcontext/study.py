@@ -74,9 +74,10 @@ def _decathlon_files(path: Path) -> Iterator[StudyFile]:
         found = [(path.parent / pair["image"], pair.get("label")) for pair in pairs]
         if is_nnunet(study):
             found = [
-                (case.image, case.labels)
+                (file, case.labels if file == case.image else None)
                 for part in ("Tr", "Ts")
                 for case in nnunet_cases(path.parent, study, part)
+                for file in (case.image, *case.further)
             ]
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ScanError(

@@ -37,11 +37,12 @@ def medcontext(*words):
 def tumours(tmp_path):
     """Return a folder with one case to train on and one to score, as a user would lay them out."""
     for number, part in ((1, "train"), (2, "test")):
-        for kind, name in (("flair", "images"), ("label", "labels")):
+        for kind, name in (("flair", "images"), ("t1gd", "images"), ("label", "labels")):
             folder = tmp_path / part / name
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             file = TUMOURS / f"case_{number:02}_{kind}.nii.gz"
-            (folder / f"case_{number:02}.nii.gz").symlink_to(file)
+            end = f"_{kind}" if name == "images" else ""
+            (folder / f"case_{number:02}{end}.nii.gz").symlink_to(file)
     return tmp_path
 
 
@@ -53,6 +54,7 @@ def test_regions_of_one_tumour_are_learned_and_scored_on_another(tumours):
     run, out, scores = tumours / "run", tumours / "predicted", tumours / "scores.csv"
     train, test = tumours / "train", tumours / "test"
     scans = ("--images", train / "images", "--labels", train / "labels")
+    scans += ("--channels", "FLAIR,T1GD")
     settings = ("--spacing", 2, 2, 2, "--patch-size", 64, 64, 32, "--steps", 60, "--device", "cpu")
     told = medcontext("train", *scans, "--out", run, *REGIONS, *settings)
     assert "WT, TC, ET" in told

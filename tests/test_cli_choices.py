@@ -172,7 +172,7 @@ def test_settings_of_a_run_with_regions_bring_its_regions_unless_others_are_give
         (("--region", "a=2", "--region", "a=5"), "“a” is given twice"),
         (("--region", "a=2,5", "--region", "b=5,7"), "overlap"),
         (("--region", "a=5", "--region", "b=2,5"), "must come before"),
-        (("--region", "a=0,2"), "greater than or equal to 1"),
+        (("--region", "a=0,2"), "must be 1 or more"),
         (("--region", "a=2", "--regions", "none.yaml"), "Name the regions once"),
         (("--regions", "none.yaml"), "none.yaml cannot be read"),
         (("--region", "a=2,5", "--ignore-label", 5), "“a” holds the label of the unknown"),

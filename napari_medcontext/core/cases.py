@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_medcontext.core.channel_files import cases_of, study_channels
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats import scan_name
@@ -15,7 +16,13 @@ from napari_medcontext.core.method_settings import ObjectiveSettings
 from napari_medcontext.core.nnunet import is_nnunet, nnunet_cases, nnunet_class_names
 
 
-def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) -> tuple[Case, ...]:
+def paired_cases(
+    images: Path,
+    labels: Path,
+    *,
+    unlabelled: Path | None = None,
+    channels: Sequence[str] = (),
+) -> tuple[Case, ...]:
     """Pair the scans of one folder with the labels of another by name.
 
     Parameters
@@ -25,11 +32,13 @@ def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) 
     unlabelled
         Folder whose scans join without labels, those left out that have some. It may be
         ``images`` itself.
+    channels
+        What the channels of a scan are, where there are several.
 
     Raises
     ------
     ScanError
-        If a scan has no labels and is not in ``unlabelled``.
+        If a scan lacks a channel, or has no labels and is not in ``unlabelled``.
     """
     if _same_folder(images, labels):
         raise ScanError(
@@ -39,8 +48,9 @@ def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) 
     scans = list_scans(images)
     if not scans:
         raise ScanError(f"{images} holds no scan.")
-    pairs, left_over = pair_by_name(scans, list_scans(labels))
-    bare = sorted(path.name for path in left_over if path.parent == images)
+    found, drawn = cases_of(scans, channels), _by_stem(list_scans(labels))
+    refuse_duplicates(found)
+    bare = [case.image.name for case in found if case.name not in drawn]
     if bare and not _same_folder(images, unlabelled):
         raise ScanError(
             f"{labels} has no file of the same name for {', '.join(bare)}. Add the labels, "
@@ -48,10 +58,11 @@ def paired_cases(images: Path, labels: Path, *, unlabelled: Path | None = None) 
             "labels."
         )
     cases = tuple(
-        Case(name=scan_name(image), image=image.absolute(), labels=label.absolute())
-        for image, label in pairs
+        case.model_copy(update={"labels": drawn[case.name].absolute()})
+        for case in found
+        if case.name in drawn
     )
-    return with_unlabelled(cases, unlabelled)
+    return with_unlabelled(cases, unlabelled, channels)
 
 
 def decathlon_cases(
@@ -75,6 +86,20 @@ def decathlon_cases(
             "“training”, a list of “image” and “label”, and “labels”, names by number."
         ) from error
     return cases, names
+
+
+def dataset_channels(dataset: Path) -> tuple[str, ...]:
+    """Return the channels that a ``dataset.json`` names, in order; none where it names none.
+
+    Raises
+    ------
+    ScanError
+        If the file cannot be read, or numbers them in no way.
+    """
+    try:
+        return study_channels(_read_json(dataset))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ScanError(f"{dataset} names its channels in an unknown way ({error}).") from error
 
 
 def decathlon_part(dataset: Path, part: Literal["test", "unlabeled"]) -> tuple[Case, ...]:
@@ -108,21 +133,23 @@ def _with_labels_beside(case: Case, folder: Path) -> Case:
     return case.model_copy(update={"labels": labels.absolute()})
 
 
-def with_unlabelled(cases: tuple[Case, ...], folder: Path | None) -> tuple[Case, ...]:
+def with_unlabelled(
+    cases: tuple[Case, ...], folder: Path | None, channels: Sequence[str] = ()
+) -> tuple[Case, ...]:
     """Return the cases, and those scans of a folder that are none of them, without labels.
 
     Raises
     ------
     ScanError
-        If the folder holds no other scan.
+        If the folder holds no other scan, or one lacks a channel.
     """
     if folder is None:
         return cases
-    known = {case.image.resolve() for case in cases}
-    bare = [path.absolute() for path in list_scans(folder) if path.resolve() not in known]
+    known = {file.resolve() for case in cases for file in (case.image, *case.further)}
+    bare = [path for path in list_scans(folder) if path.resolve() not in known]
     if not bare:
         raise ScanError(f"{folder} holds no scan that has no labels already.")
-    return cases + tuple(Case(name=scan_name(path), image=path) for path in bare)
+    return cases + cases_of(bare, channels)
 
 
 def require_labels(cases: Iterable[Case], objective: ObjectiveSettings) -> None:

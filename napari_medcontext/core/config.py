@@ -49,10 +49,14 @@ class RunConfig(Settings):
 
 
 class Case(Settings):
-    """One scan of a run, by its files."""
+    """One scan of a run, by its files.
+
+    ``image`` is its first channel, and ``further`` are the others; or ``image`` holds them all.
+    """
 
     name: str
     image: Path
+    further: tuple[Path, ...] = ()
     labels: Path | None = None
     role: Role = "training"
 
@@ -63,6 +67,9 @@ class RunSpec(Settings):
     config: RunConfig = RunConfig()
     cases: tuple[Case, ...] = ()
     class_names: dict[int, str] = Field(default_factory=dict)
+    channels: tuple[str, ...] = Field(
+        default=(), description="What the channels of each scan are, e.g. [FLAIR, T1]."
+    )
     regions: Regions = Field(
         default_factory=dict,
         description="Regions to learn in place of the classes, outermost first: name to the class "

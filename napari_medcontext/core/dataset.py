@@ -74,7 +74,9 @@ def load_dataset(spec: RunSpec, cache: Path | None = None) -> Generator[Event, N
     for done, case in enumerate(used, start=len(used)):
         yield Preparing(f"Preparing {case.name}", done, 2 * len(used))
         source_spacing = surveys[case.name].spacing
-        scan = prepared_scan(case, source_spacing, classes, spacing, spec.config, cache)
+        scan = prepared_scan(
+            case, source_spacing, classes, spacing, spec.config, cache, spec.channels
+        )
         prepared[case.role].append(scan)
     yield Preparing("Scans are ready", 2 * len(used), 2 * len(used))
     candidates = prepared["preview"] + prepared["validation"] + prepared["training"]

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from napari_medcontext.core import transforms
-from napari_medcontext.core.checks import checked_image
+from napari_medcontext.core.channels import require_channels
 from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute, choose_compute
@@ -53,6 +53,7 @@ class Predictor:
 
     Several networks answer with the mean of their probabilities. ``token`` is what the student
     learned to see in hidden places; none where it is not among them, or never saw any.
+    ``channels`` names what it takes of a scan; none is a single channel without a name.
     """
 
     networks: Sequence[nn.Module]
@@ -61,16 +62,17 @@ class Predictor:
     spacing: Spacing
     compute: Compute
     token: MaskToken | None = None
+    channels: Sequence[str] = ()
 
     def predict(
-        self, scan: Volume, *, probabilities: bool = False
+        self, *channels: Volume, probabilities: bool = False
     ) -> Generator[float, None, Prediction]:
         """Segment a scan.
 
         Parameters
         ----------
-        scan
-            Any grid and orientation.
+        channels
+            Those of the scan, in the network's order, all on one grid of any orientation.
         probabilities
             Whether to return the probability of each class too.
 
@@ -83,13 +85,18 @@ class Predictor:
         -------
         Prediction
             On the scan's own grid, with the classes' own ids, or the regions' numbers.
+
+        Raises
+        ------
+        ScanError
+            If there are other channels than the network takes, or one cannot be used.
         """
-        checked_image(scan)
-        prepared = transforms.prepare_image(scan, self.spacing, self.config.data)
-        image = torch.as_tensor(prepared.array)[None]
+        scan = channels[0]
+        require_channels(channels, self.channels)
+        image, prepared = transforms.prepare_channels(channels, self.spacing, self.config.data)
         answer = yield from windowed_probabilities(
             self.networks,
-            image,
+            torch.as_tensor(image),
             self.config.data.patch_size,
             self.compute,
             overlap=OVERLAP,
@@ -126,7 +133,8 @@ def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None)
     RunError
         If weights are missing, damaged, foreign, or do not fit the run's network.
     """
-    config = run.spec().config
+    spec = run.spec()
+    config, channels = spec.config, spec.channels
     names: tuple[Weights, ...] = ("student", "teacher") if which == "mean" else (which,)
     if which != "student" and not config.objective.has_teacher:
         raise RunError(f"{run.path} was trained without a teacher. Choose the student's weights.")
@@ -145,7 +153,7 @@ def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None)
     for tensors in weights.values():
         network = build_network(
             config.network,
-            channels=1,
+            channels=max(1, len(channels)),
             classes=classes.outputs,
             patch_size=config.data.patch_size,
         )
@@ -154,11 +162,11 @@ def load_predictor(run: RunFolder, which: Which, compute: Compute | None = None)
         try:
             network.load_state_dict(tensors)
             if learned is not None and config.objective.has_masked_view:
-                token = make_token(config, network, (x, y, z))
+                token = make_token(config, network, (x, y, z), max(1, len(channels)))
                 token.load_state_dict({"value": learned})
         except RuntimeError as error:
             raise RunError(misfit) from error
-    return Predictor(networks, config, classes, (x, y, z), compute, token)
+    return Predictor(networks, config, classes, (x, y, z), compute, token, channels)
 
 
 def _classes(facts: Mapping[str, str]) -> Classes:

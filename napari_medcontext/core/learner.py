@@ -65,6 +65,8 @@ class Learner:
         regions are learned: then the network has one sigmoid output for each.
     spacing
         The run's voxel size in mm, which turns mask blocks in millimetres into voxels.
+    channels
+        Channels of the scans.
     resumed
         Whether a saved state is restored next, so that weights from elsewhere are not needed.
     """
@@ -78,6 +80,7 @@ class Learner:
         membership: npt.NDArray[np.bool_] | None = None,
         spacing: Spacing = (1.0, 1.0, 1.0),
         *,
+        channels: int = 1,
         resumed: bool = False,
     ) -> None:
         self._config = config
@@ -86,7 +89,7 @@ class Learner:
         self.step = 0
         torch.manual_seed(config.training.seed)
         self.student = build_network(
-            config.network, channels=1, classes=classes, patch_size=config.data.patch_size
+            config.network, channels=channels, classes=classes, patch_size=config.data.patch_size
         ).to(compute.device)
         network = find_network(config.network.name)
         if network.own:
@@ -96,7 +99,7 @@ class Learner:
         if config.network.pretrained is not None and not resumed:
             self.pretrained = load_matching(self.student, config.network.pretrained)
         self._spacing = spacing
-        self.token = make_token(config, self.student, spacing)
+        self.token = make_token(config, self.student, spacing, channels)
         self.teacher = make_teacher(self.student) if config.objective.has_teacher else None
         # Whole and masked samples of one view are one batch, which layers may mix. Two views in
         # one pass keep a GPU busier; elsewhere they only need more memory at a time.

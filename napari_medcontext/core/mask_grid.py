@@ -58,11 +58,11 @@ class MaskGrid:
         window = config.data.patch_size
         self._unit, self._spacing = mask_unit(config), spacing
         self.overlap = _fitting(overlaps, window, self._unit)
-        self._drawn_shape = whole_units(image.shape, self._unit, window)
+        self._drawn_shape = whole_units(image.shape[1:], self._unit, window)
         x, y, z = map(max, self._drawn_shape, window)
         self.image, inner = padded_to(image, (x, y, z))
         self.inner: Box = (inner[0], inner[1], inner[2])
-        self.shape: Size = (self.image.shape[0], self.image.shape[1], self.image.shape[2])
+        self.shape: Size = (self.image.shape[1], self.image.shape[2], self.image.shape[3])
 
     def draw(
         self,

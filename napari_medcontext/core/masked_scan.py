@@ -55,9 +55,12 @@ class MaskedScan:
         self.mask = self._mask[self._grid.inner]
 
     def shown(self, token: MaskToken) -> Tensor:
-        """Return the scan ``(x, y, z)`` as a user shall see it, with its hidden voxels hidden."""
+        """Return the scan ``(x, y, z)`` as a user shall see it, with its hidden voxels hidden.
+
+        Of several channels it is the first.
+        """
         device = token.value.device
-        image, mask = self._grid.image[None, None].to(device), self._mask[None, None].to(device)
+        image, mask = self._grid.image[None].to(device), self._mask[None, None].to(device)
         with torch.no_grad():
             return token.shown(image, mask)[0, 0].cpu()[self._grid.inner]
 
@@ -69,7 +72,7 @@ class MaskedScan:
         Parameters
         ----------
         network
-            Maps ``(1, 1, x, y, z)`` to logits.
+            Maps ``(1, C, x, y, z)`` to logits.
         token
             What stands where something is hidden.
         compute
@@ -87,7 +90,7 @@ class MaskedScan:
         torch.Tensor
             Probabilities ``(K, x, y, z)``, float32, on the CPU.
         """
-        view = torch.stack([self._grid.image, self._mask.to(self._grid.image.dtype)])
+        view = torch.cat([self._grid.image, self._mask[None].to(self._grid.image.dtype)])
         answer = yield from windowed_probabilities(
             [MaskedNetwork(network, token)],
             view,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from napari_medcontext.core.channel_files import grouped, study_channels
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.io import list_scans
-
-CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
 def is_nnunet(study: Mapping[str, Any]) -> bool:
@@ -35,30 +33,17 @@ def nnunet_cases(folder: Path, study: Mapping[str, Any], part: str) -> tuple[Cas
     Raises
     ------
     ScanError
-        If the study has several channels, or a file's name has no channel.
+        If a file's name says no channel, or a scan lacks one.
     """
-    channels = study["channel_names"]
-    if len(channels) != 1:
-        raise ScanError(
-            f"{folder / 'dataset.json'} has {len(channels)} channels "
-            f"({', '.join(map(str, channels.values()))}); networks here take one. Put the files of "
-            "the one that you mean into a folder of their own, and name that with --images."
-        )
     images, labels = folder / f"images{part}", folder / f"labels{part}"
     if not images.is_dir():
         return ()
-    drawn = {scan_name(path): path for path in list_scans(labels)} if labels.is_dir() else {}
-    cases = []
-    for path in list_scans(images):
-        name = CHANNEL.fullmatch(scan_name(path))
-        if name is None:
-            raise ScanError(
-                f"{path} has no channel in its name; nnU-Net's files are called CASE_0000, for "
-                "example. Rename it."
-            )
-        own = drawn.get(name["case"])
-        cases.append(Case(name=name["case"], image=path.absolute(), labels=own and own.absolute()))
-    return tuple(cases)
+    found = list_scans(labels) if labels.is_dir() else []
+    drawn = {scan_name(path): path.absolute() for path in found}
+    return tuple(
+        case.model_copy(update={"labels": drawn.get(case.name)})
+        for case in grouped(list_scans(images), study_channels(study))
+    )
 
 
 def nnunet_class_names(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_medcontext.core.channels import read_channels
 from napari_medcontext.core.cleaning import Cleaning, cleaned
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import MedContextError, SettingsError
@@ -22,7 +23,7 @@ from napari_medcontext.core.events import (
     RunFinished,
 )
 from napari_medcontext.core.folder import WorkFolder
-from napari_medcontext.core.io import make_folder, read_volume, write_volume
+from napari_medcontext.core.io import make_folder, write_volume
 from napari_medcontext.core.log_table import LogTable
 from napari_medcontext.core.prediction_ledger import LEDGER_COLUMNS, Made
 from napari_medcontext.core.prediction_plan import (
@@ -77,7 +78,7 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     make_folder(spec.out)
     ledger = LogTable(spec.out / LEDGER, LEDGER_COLUMNS)
     failed: dict[str, str] = {}
-    for done, (case, read) in enumerate(_read_ahead(spec.scans)):
+    for done, (case, read) in enumerate(_read_ahead(spec.scans, predictor.channels)):
         started, made = time.perf_counter(), Made.of(case, spec)
         row: dict[str, object] = {"name": case.name, **vars(made)}
         try:
@@ -102,23 +103,25 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     yield _finished(spec, failed)
 
 
-def _read_ahead(cases: Sequence[Case]) -> Iterator[tuple[Case, Callable[[], Volume]]]:
-    """Yield each case with what returns its scan, which is read while the one before is used.
+def _read_ahead(
+    cases: Sequence[Case], channels: Sequence[str]
+) -> Iterator[tuple[Case, Callable[[], list[Volume]]]]:
+    """Yield each case with what returns its channels, read while the one before is used.
 
     To be called once: nothing here holds a scan that was handed out.
     """
-    coming: deque[Future[Volume]] = deque()
+    coming: deque[Future[list[Volume]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="medcontext-scans") as pool:
-        coming.append(pool.submit(read_volume, cases[0].image))
+        coming.append(pool.submit(read_channels, cases[0], channels))
         for case, following in zip(cases, [*cases[1:], None], strict=True):
             if following is not None:
-                coming.append(pool.submit(read_volume, following.image))
+                coming.append(pool.submit(read_channels, following, channels))
             yield case, lambda: coming.popleft().result()
 
 
 def _predicted(
     predictor: Predictor,
-    scan: Volume,
+    channels: Sequence[Volume],
     spec: PredictSpec,
     place: tuple[str, int, int],
     stopped: Callable[[], bool],
@@ -126,7 +129,7 @@ def _predicted(
     """Predict one scan, telling how far it is every now and then."""
     from napari_medcontext.core.inference import Cancelled
 
-    work = predictor.predict(scan, probabilities=spec.probabilities)
+    work = predictor.predict(*channels, probabilities=spec.probabilities)
     reported = -1.0
     while True:
         try:

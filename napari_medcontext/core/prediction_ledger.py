@@ -30,7 +30,7 @@ class Made:
         state = RunFolder(spec.run).state_to_predict_with()
         return cls(
             str(case.image),
-            _stamp(case.image),
+            " ".join(map(_stamp, (case.image, *case.further))),
             str(spec.run),
             "" if state is None else f"{state.name} {_stamp(state)}",
             spec.weights,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ import torch
 from torch import Tensor
 
 from napari_medcontext.core import transforms
-from napari_medcontext.core.checks import checked_image, checked_labels
+from napari_medcontext.core.channels import read_channels
+from napari_medcontext.core.checks import checked_labels
 from napari_medcontext.core.classes import UNKNOWN, Classes
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import atomic_path, read_volume
 from napari_medcontext.core.volume import Affine, Spacing
 
-PREPARATION = 2
+PREPARATION = 3
 """Counts up when scans are prepared differently, so that older caches are not used."""
 
 _Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any] | None, Affine]
@@ -29,7 +31,7 @@ _Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any] | None, Affine]
 
 @dataclass(frozen=True, eq=False)
 class PreparedScan:
-    """A scan as the network sees it: ``image`` and ``labels`` of shape ``(x, y, z)``, RAS.
+    """A scan as the network sees it, RAS: ``image`` ``(C, x, y, z)``, ``labels`` ``(x, y, z)``.
 
     Labels are class indices, and ``UNKNOWN`` where nothing is known.
     """
@@ -40,6 +42,17 @@ class PreparedScan:
     affine: Affine
     source_spacing: Spacing
 
+    @property
+    def shown(self) -> Tensor:
+        """The first channel, ``(x, y, z)``: the one that is shown."""
+        return self.image[0]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The number of voxels along x, y and z."""
+        x, y, z = self.shown.shape
+        return x, y, z
+
 
 def prepared_scan(
     case: Case,
@@ -48,6 +61,7 @@ def prepared_scan(
     spacing: Spacing,
     config: RunConfig,
     cache: Path | None,
+    channels: Sequence[str] = (),
 ) -> PreparedScan:
     """Prepare a scan, or take it from the cache if it was prepared alike before.
 
@@ -65,16 +79,18 @@ def prepared_scan(
         How intensities are scaled.
     cache
         Folder for prepared scans; ``None`` keeps them in memory.
+    channels
+        Names of the scan's channels; none for a single one.
 
     Raises
     ------
     ScanError
         If the scan or its labels cannot be used, or the labels vanish at this spacing.
     """
-    entry = _CacheEntry(cache, case, classes, spacing, config) if cache else None
+    entry = _CacheEntry(cache, case, classes, spacing, config, channels) if cache else None
     arrays = entry.load() if entry else None
     if arrays is None:
-        arrays = _prepare(case, classes, spacing, config)
+        arrays = _prepare(case, classes, spacing, config, channels)
         if entry:
             arrays = entry.save(arrays)
     image, labels, affine = arrays
@@ -87,17 +103,19 @@ def prepared_scan(
     )
 
 
-def _prepare(case: Case, classes: Classes, spacing: Spacing, config: RunConfig) -> _Arrays:
-    image = checked_image(read_volume(case.image))
-    prepared = transforms.prepare_image(image, spacing, config.data)
+def _prepare(
+    case: Case, classes: Classes, spacing: Spacing, config: RunConfig, channels: Sequence[str]
+) -> _Arrays:
+    volumes = read_channels(case, channels)
+    image, prepared = transforms.prepare_channels(volumes, spacing, config.data)
     if case.labels is None:
-        return prepared.array, None, prepared.affine
-    labels = checked_labels(read_volume(case.labels), image, classes.unknown_id)
+        return image, None, prepared.affine
+    labels = checked_labels(read_volume(case.labels), volumes[0], classes.unknown_id)
     indices = labels.with_array(classes.to_indices(labels.array))
     resampled = transforms.prepare_labels(indices, prepared)
     if case.role == "training":
         _refuse_vanished(case, resampled, spacing)
-    return prepared.array, resampled, prepared.affine
+    return image, resampled, prepared.affine
 
 
 def _refuse_vanished(case: Case, labels: npt.NDArray[Any], spacing: Spacing) -> None:
@@ -112,9 +130,15 @@ class _CacheEntry:
     """Prepared arrays of one scan on disk, found again by all that they depend on."""
 
     def __init__(
-        self, folder: Path, case: Case, classes: Classes, spacing: Spacing, config: RunConfig
+        self,
+        folder: Path,
+        case: Case,
+        classes: Classes,
+        spacing: Spacing,
+        config: RunConfig,
+        channels: Sequence[str],
     ) -> None:
-        files = [path for path in (case.image, case.labels) if path is not None]
+        files = [path for path in (case.image, *case.further, case.labels) if path is not None]
         facts = [
             PREPARATION,
             [[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in files],
@@ -123,6 +147,7 @@ class _CacheEntry:
             spacing,
             config.data.intensity,
             config.data.window,
+            len(channels),
         ]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
         self._parts = {part: folder / f"{key}-{part}.npy" for part in ("image", "labels", "affine")}

@@ -55,7 +55,7 @@ class PreviewMaker:
         self._classes = classes
         self._window = config.data.patch_size
         self._compute = compute
-        rng = np.random.default_rng([config.training.seed, *scan.image.shape])
+        rng = np.random.default_rng([config.training.seed, *scan.shape])
         self._masked = MaskedScan(scan, config, mask_axis, spacing, rng)
         self._reference = (
             None if scan.labels is None else classes.reference_ids(scan.labels.numpy())
@@ -69,7 +69,7 @@ class PreviewMaker:
         Cancelled
             If ``should_stop`` says so in between.
         """
-        image = self._scan.image[None]
+        image = self._scan.image
         exclusive = not self._classes.regions
         learner.student.eval()
 
@@ -96,7 +96,7 @@ class PreviewMaker:
             step=learner.step,
             name=self._scan.name,
             affine=self._scan.affine,
-            image=self._scan.image.numpy(),
+            image=self._scan.shown.numpy(),
             masked=self._masked.shown(learner.token).numpy(),
             student_masked=decided(masked_work),
             student=segment(learner.student),

@@ -128,13 +128,16 @@ class PatchSampler:
         self, image: Tensor, labels: Tensor, positions: _Positions, state: np.random.RandomState
     ) -> Patch:
         (centre,) = generate_label_classes_crop_centers(
-            self._patch_size, 1, image.shape, positions.indices, positions.ratios, state
+            self._patch_size, 1, labels.shape, positions.indices, positions.ratios, state
         )
         box = tuple(
             slice(int(middle) - side // 2, int(middle) - side // 2 + side)
             for middle, side in zip(centre, self._patch_size, strict=True)
         )
-        return {"image": image[box][None].clone(), "labels": labels[box][None].float()}
+        return {
+            "image": image[(slice(None), *box)].clone(),
+            "labels": labels[box][None].float(),
+        }
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def _padded(scan: PreparedScan, patch_size: tuple[int, int, int]) -> tuple[Tenso
     labels = scan.labels
     if labels is None:
         # One byte in memory, seen everywhere.
-        labels = torch.tensor(UNKNOWN, dtype=torch.uint8).expand(scan.image.shape)
+        labels = torch.tensor(UNKNOWN, dtype=torch.uint8).expand(scan.shape)
     return padded_to(scan.image, patch_size)[0], padded_to(labels, patch_size)[0]
 
 

@@ -52,7 +52,7 @@ class SeenScan:
     predictor
         The trained networks; the first is asked.
     image
-        The prepared scan, shape ``(x, y, z)``.
+        The prepared scan, shape ``(C, x, y, z)``.
 
     Attributes
     ----------
@@ -81,12 +81,15 @@ class SeenScan:
             self.hidings = ("token", *self.hidings)
 
     def shown(self, mask: Mask, hiding: Hiding, rng: np.random.Generator) -> Tensor:
-        """Return the scan ``(x, y, z)`` as a user shall see it, with its hidden voxels hidden."""
+        """Return the scan ``(x, y, z)`` as a user shall see it, with its hidden voxels hidden.
+
+        Of several channels it is the first.
+        """
         if hiding != "token":
-            return self._filled(mask, hiding, rng)[self._inner]
+            return self._filled(mask, hiding, rng)[0][self._inner]
         token = self._token()
         device = token.value.device
-        image, hidden = self._image[None, None].to(device), torch.as_tensor(mask)[None, None]
+        image, hidden = self._image[None].to(device), torch.as_tensor(mask)[None, None]
         with torch.inference_mode():
             return token.shown(image, hidden.to(device))[0, 0].cpu()[self._inner]
 
@@ -160,21 +163,22 @@ class SeenScan:
         """Return what is given to which network, so that it sees the scan as masked."""
         student = self._predictor.networks[0]
         if hiding != "token":
-            return self._filled(mask, hiding, rng)[None], student
-        view = torch.stack([self._image, torch.as_tensor(mask).to(self._image.dtype)])
+            return self._filled(mask, hiding, rng), student
+        view = torch.cat([self._image, torch.as_tensor(mask)[None].to(self._image.dtype)])
         return view, MaskedNetwork(student, self._token())
 
     def _filled(self, mask: Mask, hiding: Hiding, rng: np.random.Generator) -> Tensor:
         """Return the scan with something in hidden places that tells nothing of them."""
-        seen = self._image[self._inner].numpy()[~mask[self._inner]]
-        if not seen.size:
-            raise SettingsError("All of the scan would be hidden. Hide a smaller part of it.")
         filled = self._image.clone()
         hidden = torch.as_tensor(mask)
-        if hiding == "mean":
-            filled[hidden] = float(seen.mean(dtype=np.float64))
-        else:
-            filled[hidden] = torch.as_tensor(rng.choice(seen, int(mask.sum())))
+        for channel in filled:
+            seen = channel[self._inner].numpy()[~mask[self._inner]]
+            if not seen.size:
+                raise SettingsError("All of the scan would be hidden. Hide a smaller part of it.")
+            if hiding == "mean":
+                channel[hidden] = float(seen.mean(dtype=np.float64))
+            else:
+                channel[hidden] = torch.as_tensor(rng.choice(seen, int(mask.sum())))
         return filled
 
     def _token(self) -> MaskToken:
@@ -193,7 +197,7 @@ class SeenScan:
             yield number / len(self._boxes)
             here = self._said(number)
             if total is None:
-                total = torch.zeros((len(here), *self._image.shape))
+                total = torch.zeros((len(here), *self.grid.shape))
             total[(slice(None), *box)] += here * self._weight
         self._sum = total
 
@@ -201,7 +205,7 @@ class SeenScan:
         """Return what the student says of one window of the whole scan."""
         if number not in self._kept:
             box = self._boxes[number]
-            said = self._ask(self._predictor.networks[0], self._image[box][None])
+            said = self._ask(self._predictor.networks[0], self._image[(slice(None), *box)])
             if said.nbytes * (len(self._kept) + 1) > KEPT_BYTES:
                 return said
             self._kept[number] = said

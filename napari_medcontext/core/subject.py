@@ -132,7 +132,7 @@ class Subject:
             predictor = self.predictor
             theirs = yield from windowed_probabilities(
                 predictor.networks[1:],
-                self.scan.image[None],
+                self.scan.image,
                 predictor.config.data.patch_size,
                 predictor.compute,
                 overlap=self.seen.grid.overlap,
@@ -223,5 +223,6 @@ def load_subject(run: RunFolder, predictor: Predictor, case: Case) -> Subject:
     source_spacing = read_geometry(case.image).reoriented("RAS").spacing
     # Labels of a scan that is only looked at may hold other classes than the run's.
     case = case.model_copy(update={"role": "unused"})
-    scan = prepared_scan(case, source_spacing, classes, predictor.spacing, config, None)
+    channels = run.spec().channels
+    scan = prepared_scan(case, source_spacing, classes, predictor.spacing, config, None, channels)
     return Subject(run, predictor, scan)

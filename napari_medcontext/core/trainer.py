@@ -119,6 +119,7 @@ class _Training:
                 compute,
                 dataset.classes.membership,
                 dataset.spacing,
+                channels=len(dataset.training[0].image),
                 resumed=run is not None and run.newest_state() is not None,
             )
         self._previews: PreviewMaker | None = None

@@ -5,7 +5,7 @@ A prepared scan has RAS axes ``(x, y, z)``, one spacing and normalised intensiti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,17 @@ def prepare_image(volume: Volume, spacing: Spacing, settings: DataSettings) -> V
     affine, shape = resampled_grid(upright, spacing)
     resampled = resample(array[None], upright.affine, affine, shape, mode="bilinear")[0]
     return Volume(normalise(resampled, settings), affine, volume.name)
+
+
+def prepare_channels(
+    channels: Sequence[Volume], spacing: Spacing, settings: DataSettings
+) -> tuple[FloatArray, Volume]:
+    """Return all channels of a scan, ``(C, x, y, z)``, each by itself as ``prepare_image`` does.
+
+    The second is the first channel, with its grid.
+    """
+    prepared = [prepare_image(channel, spacing, settings) for channel in channels]
+    return np.stack([channel.array for channel in prepared]), prepared[0]
 
 
 def prepare_labels(labels: Volume, grid: Volume) -> npt.NDArray[Any]:

@@ -38,7 +38,7 @@ def validated_dice(
         assert scan.labels is not None
         work = windowed_probabilities(
             [network],
-            scan.image[None],
+            scan.image,
             patch_size,
             compute,
             overlap=OVERLAP,

@@ -37,6 +37,8 @@ class SliceCurve(pg.PlotWidget):
         self.setObjectName(name)
         self.setToolTip(f"{tip} A click, or an arrow key, goes to that slice.")
         self.setLabel("left", title)
+        # Shares below 1 read as they are, not as thousandths.
+        self.getAxis("left").enableAutoSIPrefix(False)
         self.showGrid(x=True, y=True, alpha=0.2)
         self.setMinimumHeight(120)
         self.setMouseEnabled(x=False, y=False)

@@ -40,7 +40,7 @@ def test_scans_of_any_orientation_come_out_upright_at_one_spacing(dataset):
     for scan in [*dataset.training, *dataset.validation]:
         assert np.diag(scan.affine)[:3] == pytest.approx((1.0, 1.0, 1.5))
         assert scan.image.dtype == torch.float32
-        assert scan.image.shape == scan.labels.shape
+        assert scan.image.shape == (1, *scan.labels.shape)
         assert torch.unique(scan.labels).tolist() == [0, 1, 2]
         for index, centre in ((1, (-5, 0, 0)), (2, (6, 2, 0))):
             where = np.argwhere(scan.labels.numpy() == index).mean(0)

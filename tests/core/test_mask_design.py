@@ -50,7 +50,7 @@ def test_mask_is_that_of_a_runs_previews(loaded, tiny_spec):
         dataset, _ = loaded(tiny_spec.model_copy(update={"config": config}))
         prepared = dataset.preview
         (case,) = tiny_spec.with_role("validation")
-        rng = np.random.default_rng([7, *prepared.image.shape])
+        rng = np.random.default_rng([7, *prepared.shape])
         expected = MaskedScan(prepared, config, 2, dataset.spacing, rng).mask.numpy()
         geometry = read_geometry(case.image)
         mask = design_mask(

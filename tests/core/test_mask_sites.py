@@ -296,7 +296,7 @@ def test_every_window_on_a_masked_scan_holds_whole_tokens(tiny_config, scheme):
     image = torch.randn(90, 37, 11, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(90, 37, 11, dtype=torch.uint8)
     labels[20:30, 12:20, 3:6] = 1
-    scan = PreparedScan("scan", image, labels, np.eye(4), ONE_MM)
+    scan = PreparedScan("scan", image[None], labels, np.eye(4), ONE_MM)
     masked = MaskedScan(scan, config, 2, ONE_MM, np.random.default_rng(0))
     assert masked.mask.shape == image.shape
     assert 0 < masked.mask.float().mean() < 1

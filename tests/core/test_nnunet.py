@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from napari_medcontext.core.cases import decathlon_cases, decathlon_part
+from napari_medcontext.core.cases import dataset_channels, decathlon_cases, decathlon_part
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.study import study_files
 
@@ -56,10 +56,20 @@ def test_id_that_means_unknown_must_be_known_to_the_training(raw):
             decathlon_cases(raw / "dataset.json", other)
 
 
-def test_several_channels_are_refused_by_name(raw):
-    write(raw, {"0": "FLAIR", "1": "T1"}, LABELS)
-    with pytest.raises(ScanError, match=r"2 channels \(FLAIR, T1\).*--images"):
+def test_several_channels_belong_together_and_a_missing_one_is_named(raw):
+    write(raw, {"1": "T1", "0": "FLAIR"}, {"background": 0, "liver": 2})
+    with pytest.raises(ScanError, match="“lps” has no file of the channel T1: neither lps_0001"):
         decathlon_cases(raw / "dataset.json")
+    for name in ("lps", "ras"):
+        folder = raw / "imagesTr"
+        shutil.copy(folder / f"{name}_0000.nii.gz", folder / f"{name}_0001.nii.gz")
+    cases, _ = decathlon_cases(raw / "dataset.json")
+    assert dataset_channels(raw / "dataset.json") == ("FLAIR", "T1")
+    assert [(case.name, case.image.name) for case in cases] == [
+        ("lps", "lps_0000.nii.gz"),
+        ("ras", "ras_0000.nii.gz"),
+    ]
+    assert [path.name for path in cases[1].further] == ["ras_0001.nii.gz"]
 
 
 def test_regions_come_back_as_options(raw):
@@ -71,7 +81,7 @@ def test_regions_come_back_as_options(raw):
 def test_file_without_a_channel_is_named(raw):
     write(raw, {"0": "CT"}, {"background": 0, "liver": 2})
     (raw / "imagesTr" / "ras_0000.nii.gz").rename(raw / "imagesTr" / "ras.nii.gz")
-    with pytest.raises(ScanError, match=r"ras\.nii\.gz has no channel"):
+    with pytest.raises(ScanError, match=r"ras\.nii\.gz says no channel"):
         decathlon_cases(raw / "dataset.json")
 
 

@@ -77,14 +77,14 @@ def test_bad_scans_are_passed_over_and_named_with_reasons_at_the_end(spec, tmp_p
 def test_fault_that_nobody_foresaw_costs_one_scan_and_is_logged(spec, tmp_path, monkeypatch):
     from napari_medcontext.core import predicting
 
-    real = predicting.read_volume
+    real = predicting.read_channels
 
-    def read(path):
-        if path.name.startswith("d"):
+    def read(case, channels):
+        if case.name == "d":
             raise IndexError("out of the blue")
-        return real(path)
+        return real(case, channels)
 
-    monkeypatch.setattr(predicting, "read_volume", read)
+    monkeypatch.setattr(predicting, "read_channels", read)
     *events, last = predicted(spec, tmp_path / "work")
     failed = {event.name: event.reason for event in events if isinstance(event, PredictionFailed)}
     assert "IndexError: out of the blue" in failed["d"]

@@ -66,7 +66,7 @@ def subject_of(tiny_config):
     image[landmark], image[organ] = LANDMARK, ORGAN
     config = tiny_config.updated({"data": {"patch_size": SIZE}})
     labels = torch.as_tensor(organ.astype(np.uint8))
-    scan = PreparedScan("scan", torch.as_tensor(image), labels, np.eye(4), (1.0, 1.0, 1.0))
+    scan = PreparedScan("scan", torch.as_tensor(image)[None], labels, np.eye(4), (1.0, 1.0, 1.0))
 
     def make(network, **changes):
         classes = Classes((0, 3), {3: "organ"})

@@ -56,7 +56,7 @@ def as_whole(answer, whole):
 
 
 def test_whole_scan_is_seen_as_by_sliding_a_window(predictor, image):
-    seen = SeenScan(predictor, image)
+    seen = SeenScan(predictor, image[None])
     expected = windowed_probabilities(
         predictor.networks, image[None], (16, 16, 16), CPU, overlap=seen.grid.overlap
     )
@@ -65,12 +65,12 @@ def test_whole_scan_is_seen_as_by_sliding_a_window(predictor, image):
 
 @pytest.mark.parametrize("asked_before", [True, False], ids=["whole seen before", "at once"])
 def test_answer_is_that_of_all_windows_though_few_are_computed(predictor, image, asked_before):
-    seen = SeenScan(predictor, image)
+    seen = SeenScan(predictor, image[None])
     if asked_before:
         done(seen.whole())
     mask = seen.grid.boxed(BOX)
     answer = done(seen.masked(mask, "token", rng()))
-    view = torch.stack([seen.grid.image, torch.as_tensor(mask).float()])
+    view = torch.cat([seen.grid.image, torch.as_tensor(mask)[None].float()])
     masked = MaskedNetwork(predictor.networks[0], predictor.token)
     work = windowed_probabilities([masked], view, (16, 16, 16), CPU, overlap=seen.grid.overlap)
     expected = done(work)[(slice(None), *seen.grid.inner)]
@@ -79,7 +79,7 @@ def test_answer_is_that_of_all_windows_though_few_are_computed(predictor, image,
 
 
 def test_windows_that_see_nothing_hidden_are_not_computed_again(predictor, image):
-    seen, counted = SeenScan(predictor, image), []
+    seen, counted = SeenScan(predictor, image[None]), []
     done(seen.whole())
     predictor.networks[0].register_forward_hook(lambda *_: counted.append(1))
     done(seen.masked(seen.grid.boxed(BOX), "mean", rng()))
@@ -88,7 +88,7 @@ def test_windows_that_see_nothing_hidden_are_not_computed_again(predictor, image
 
 
 def test_mask_that_is_everywhere_needs_no_look_at_the_whole_scan(predictor, image):
-    seen, counted = SeenScan(predictor, image), []
+    seen, counted = SeenScan(predictor, image[None]), []
     predictor.networks[0].register_forward_hook(lambda *_: counted.append(1))
     mask = seen.grid.draw(MaskingSettings(block_size=4), 2, rng())
     answer = done(seen.masked(mask, "token", rng()))
@@ -105,7 +105,7 @@ def test_hidden_voxels_have_no_influence(predictor, image, hiding, box):
     other[box] += 50.0
     answers, shown = [], []
     for scan in (image, other):
-        seen = SeenScan(predictor, scan)
+        seen = SeenScan(predictor, scan[None])
         mask = seen.grid.boxed(box)
         answers.append(done(seen.masked(mask, hiding, rng())).probabilities)
         shown.append(seen.shown(mask, hiding, rng()))
@@ -115,7 +115,7 @@ def test_hidden_voxels_have_no_influence(predictor, image, hiding, box):
 
 @pytest.mark.parametrize(("hiding", "value"), [("token", 0.5), ("mean", None)])
 def test_hidden_place_shows_what_stands_there(predictor, image, hiding, value):
-    seen = SeenScan(predictor, image)
+    seen = SeenScan(predictor, image[None])
     shown = seen.shown(seen.grid.boxed(BOX), hiding, rng())
     visible = torch.ones(image.shape, dtype=torch.bool)
     visible[BOX] = False
@@ -126,7 +126,7 @@ def test_hidden_place_shows_what_stands_there(predictor, image, hiding, value):
 
 def test_noise_is_of_the_values_that_are_seen(predictor, image):
     image[BOX] = 99.0
-    seen = SeenScan(predictor, image)
+    seen = SeenScan(predictor, image[None])
     shown = seen.shown(seen.grid.boxed(BOX), "noise", rng())
     assert np.isin(shown[BOX].numpy(), image.numpy()).all()
     assert shown.max() < 99
@@ -136,14 +136,14 @@ def test_noise_is_of_the_values_that_are_seen(predictor, image):
 def test_run_without_a_token_offers_none_and_says_so(predictor, image):
     from dataclasses import replace
 
-    seen = SeenScan(replace(predictor, token=None), image)
+    seen = SeenScan(replace(predictor, token=None), image[None])
     assert seen.hidings == ("mean", "noise")
     with pytest.raises(SettingsError, match="no mask token"):
         done(seen.masked(seen.grid.boxed(BOX), "token", rng()))
 
 
 def test_scan_cannot_be_hidden_altogether(predictor, image):
-    seen = SeenScan(predictor, image)
+    seen = SeenScan(predictor, image[None])
     everything = np.ones(seen.grid.shape, dtype=bool)
     with pytest.raises(SettingsError, match="Hide a smaller part"):
         done(seen.masked(everything, "mean", rng()))
@@ -158,7 +158,7 @@ def token_grid(tiny_config):
             "data": {"patch_size": (32, 32, 16)},
         }
     )
-    return MaskGrid(torch.zeros(40, 30, 20), config, ONE_MM)
+    return MaskGrid(torch.zeros(1, 40, 30, 20), config, ONE_MM)
 
 
 def test_box_grows_to_whole_tokens_of_a_run_that_hides_them(token_grid):
@@ -177,7 +177,7 @@ def test_blocks_that_would_cut_tokens_are_refused(token_grid):
 
 def test_mask_of_a_scan_thinner_than_a_window_is_that_of_the_scan_alone(tiny_config):
     config = tiny_config.updated({"data": {"patch_size": (32, 32, 32)}})
-    grid = MaskGrid(torch.zeros(40, 30, 20), config, ONE_MM)
+    grid = MaskGrid(torch.zeros(1, 40, 30, 20), config, ONE_MM)
     masking = MaskingSettings(scheme="blocks", block_size=5, ratio=0.4)
     mask = grid.draw(masking, 2, rng())
     assert mask.shape == grid.shape == (40, 32, 32)

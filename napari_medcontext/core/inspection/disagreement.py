@@ -75,7 +75,7 @@ def _over_draws(subject: Subject, ask: DisagreeAsk) -> Generator[float, None, Ma
     """Return the mean distance of the masked student from the unmasked."""
     seen, axis = subject.seen, subject.axis(ask.masking.axis)
     plain = (yield from as_part(seen.whole(), 0.0, 0.2)).numpy()
-    total = np.zeros(subject.scan.image.shape, dtype=np.float32)
+    total = np.zeros(subject.scan.shape, dtype=np.float32)
     for draw in range(ask.draws):
         rng = np.random.default_rng([ask.seed, draw])
         mask = seen.grid.draw(ask.masking, axis, rng, subject.labels)

@@ -50,7 +50,7 @@ def reconstruct(
         ask=number,
         name=subject.scan.name,
         affine=subject.scan.affine,
-        image=subject.scan.image.numpy(),
+        image=subject.scan.shown.numpy(),
         masked=seen.shown(mask, hiding, _noise(ask.seed)).numpy(),
         student_masked=to_ids(decided),
         student=to_ids(student),
@@ -79,7 +79,7 @@ def as_box(box: VoxelBox, subject: Subject) -> Box:
     SettingsError
         If it lies outside the scan.
     """
-    shape = subject.scan.image.shape
+    shape = subject.scan.shape
     x, y, z = (
         slice(start, min(stop, side)) for (start, stop), side in zip(box, shape, strict=True)
     )

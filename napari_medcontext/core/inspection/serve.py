@@ -87,7 +87,7 @@ def _ready(subject: Subject) -> InspectionReady:
         mask_axis=subject.mask_axis,
         spacing=predictor.spacing,
         affine=subject.scan.affine,
-        image=subject.scan.image.numpy(),
+        image=subject.scan.shown.numpy(),
         reference=subject.reference,
     )
 

@@ -21,7 +21,10 @@ START_DEVIATION = 0.02
 
 
 def make_token(
-    config: RunConfig, network: nn.Module, spacing: tuple[float, float, float]
+    config: RunConfig,
+    network: nn.Module,
+    spacing: tuple[float, float, float],
+    channels: int = 1,
 ) -> MaskToken:
     """Return a fresh mask token of the kind that the settings ask for.
 
@@ -33,6 +36,8 @@ def make_token(
         Its network, for the width of its tokens; the mask token is put on its device.
     spacing
         The run's voxel size in millimetres, for blocks given in millimetres.
+    channels
+        Channels of the image.
 
     Raises
     ------
@@ -45,10 +50,10 @@ def make_token(
     if config.masking.token == "block":
         block = block_voxels(config.masking, spacing, unit)
     if unit == VOXEL:
-        return VoxelToken(1, block).to(device)
+        return VoxelToken(channels, block).to(device)
     tokens = find_network(config.network.name).tokens
     assert tokens is not None
-    width = _width(network, tokens, config.data.patch_size)
+    width = _width(network, tokens, channels, config.data.patch_size)
     return EmbeddingToken(width, tokens, block).to(device)
 
 
@@ -132,13 +137,13 @@ class MaskedNetwork(nn.Module):
             return self.network(self.token(image, mask))
 
 
-def _width(network: nn.Module, tokens: Tokens, patch_size: Size) -> int:
+def _width(network: nn.Module, tokens: Tokens, channels: int, patch_size: Size) -> int:
     """Return the width of a network's tokens, and make sure that they lie as it is said."""
     part = network.get_submodule(tokens.embedding)
     device = next(network.parameters()).device
     training = part.training
     with torch.no_grad():
-        shape = part.eval()(torch.zeros(1, 1, *patch_size, device=device)).shape
+        shape = part.eval()(torch.zeros(1, channels, *patch_size, device=device)).shape
     part.train(training)
     grid = tuple(side // own for side, own in zip(patch_size, tokens.size, strict=True))
     where, width = (shape[1:-1], shape[-1]) if tokens.width_last else (shape[2:], shape[1])

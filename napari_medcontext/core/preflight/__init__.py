@@ -17,7 +17,10 @@ __all__ = ["Finding", "check_cases", "check_volumes"]
 
 
 def check_cases(
-    cases: Sequence[Case], config: RunConfig, class_names: Mapping[int, str]
+    cases: Sequence[Case],
+    config: RunConfig,
+    class_names: Mapping[int, str],
+    channels: Sequence[str] = (),
 ) -> Generator[Event, None, list[Finding]]:
     """Look at every scan once, then at all of them together.
 
@@ -29,6 +32,8 @@ def check_cases(
         The settings of the training that they are meant for.
     class_names
         Class id to name, where a study names its classes.
+    channels
+        What the channels of a scan are, where there are several; the first is looked into.
 
     Yields
     ------
@@ -44,7 +49,7 @@ def check_cases(
     surveyed = []
     for done, case in enumerate(used):
         yield Preparing(f"Looking at {case.name}", done, len(used))
-        surveyed.append(survey_case(case, config.data.ignore_label))
+        surveyed.append(survey_case(case, config.data.ignore_label, channels))
     yield Preparing(f"Looked at {len(used)} scans", len(used), len(used))
     return _findings(surveyed, config, class_names)
 

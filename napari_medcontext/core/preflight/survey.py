@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import cc3d
 import numpy as np
 
+from napari_medcontext.core.channels import read_channels
 from napari_medcontext.core.checks import checked_image, checked_labels
 from napari_medcontext.core.config import Case, Role
 from napari_medcontext.core.errors import MedContextError
@@ -71,12 +72,12 @@ Surveyed = tuple[Survey | None, list[Finding]]
 """A scan as described, or None if it cannot be used; and what was found on the way."""
 
 
-def survey_case(case: Case, unknown: int | None) -> Surveyed:
-    """Read a scan and its labels, and describe them as ``survey_scan`` does."""
+def survey_case(case: Case, unknown: int | None, channels: Sequence[str]) -> Surveyed:
+    """Read a scan and its labels, and describe its first channel as ``survey_scan`` does."""
     found: list[Finding] = []
     labels: Volume | None = None
     try:
-        image = read_volume(case.image)
+        image = read_channels(case, channels)[0]
     except MedContextError as error:
         return None, [_stop("scan", case.name, error)]
     try:

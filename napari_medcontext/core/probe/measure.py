@@ -67,7 +67,7 @@ def organ_target(subject: Subject, class_id: int, draws: int, seed: int) -> Targ
 
 def box_target(subject: Subject, box: Box, draws: int) -> Target:
     """Return what is hidden by a box that was asked for: whatever lies in it."""
-    spared = np.zeros(tuple(subject.scan.image.shape), dtype=bool)
+    spared = np.zeros(subject.scan.shape, dtype=bool)
     spared[box] = True
     inside = [k for k, mask in subject.reference_masks.items() if mask[box].any()]
     return Target(inside, "box", [box] * draws, spared, spared)
@@ -102,7 +102,7 @@ def probe_target(
     for draw, box in enumerate(target.boxes):
         start, step = 0.2 + 0.8 * draw / len(target.boxes), 0.8 / len(target.boxes)
         rng = np.random.default_rng([seed, *target.class_ids, draw, 1])
-        elsewhere = box_elsewhere(box, target.spared, subject.scan.image.numpy(), rng)
+        elsewhere = box_elsewhere(box, target.spared, subject.scan.shown.numpy(), rng)
         places: dict[Place, Box | None] = {target.place: box, "elsewhere": elsewhere}
         work = _hidden_scores(subject, target, student, places, rng)
         found = yield from as_part(work, start, start + step)

@@ -36,6 +36,7 @@ class StudySpec(Settings):
     test: Cases = ()
     unlabelled: Cases = ()
     class_names: dict[int, str] = Field(default_factory=dict)
+    channels: tuple[str, ...] = ()
     regions: dict[str, tuple[PositiveInt, ...]] = Field(default_factory=dict)
     checkpoints: Annotated[int, Field(ge=1)] = Field(
         default=8, description="How often the student is scored, evenly over the steps."
@@ -201,6 +202,7 @@ class Cell:
             "config": self.arm.config(self.study.config, self.network, self.seed),
             "cases": cases,
             "class_names": self.study.class_names,
+            "channels": self.study.channels,
             "regions": self.study.regions,
         }
         return validated(RunSpec, values, f"the training {self.name}")

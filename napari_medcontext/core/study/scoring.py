@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from napari_medcontext.core.channels import read_channels
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.evaluation import evaluate_volumes
@@ -31,7 +32,7 @@ def scores_of_run(
     for case in cases:
         if case.labels is None:
             raise ScanError(f"“{case.name}” has no labels to be scored with.")
-        work = predictor.predict(read_volume(case.image))
+        work = predictor.predict(*read_channels(case, predictor.channels))
         scores += evaluate_volumes(
             drained(work, should_stop).labels,
             read_volume(case.labels),
