@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_medcontext.core.checks import checked_image, checked_labels
+from napari_medcontext.core.channels import require_channels
+from napari_medcontext.core.checks import checked_labels
 from napari_medcontext.core.config import Case, Role
 from napari_medcontext.core.io import write_volume
 from napari_medcontext.core.volume import Volume
@@ -14,11 +15,15 @@ from napari_medcontext.core.volume import Volume
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """A scan taken from layers: its voxels and geometry, and what it is used for."""
+    """A scan taken from layers: its voxels and geometry, and what it is used for.
+
+    ``further`` are its channels after the first.
+    """
 
     image: Volume
     labels: Volume | None = None
     role: Role = "training"
+    further: tuple[Volume, ...] = ()
 
 
 def planned_cases(scans: Sequence[Scan], folder: Path) -> tuple[Case, ...]:
@@ -27,6 +32,10 @@ def planned_cases(scans: Sequence[Scan], folder: Path) -> tuple[Case, ...]:
         Case(
             name=scan.image.name,
             image=folder / f"{index:02d}-image.nii",
+            further=tuple(
+                folder / f"{index:02d}-image-{channel}.nii"
+                for channel in range(1, 1 + len(scan.further))
+            ),
             labels=None if scan.labels is None else folder / f"{index:02d}-labels.nii",
             role=scan.role,
         )
@@ -43,13 +52,20 @@ def writer(
     """
 
     def write() -> None:
-        checked = [(checked_image(scan.image), _checked(scan, unknown_id)) for scan in scans]
-        for case, (image, labels) in zip(cases, checked, strict=True):
-            write_volume(case.image, image)
+        checked = [(_checked_channels(scan), _checked(scan, unknown_id)) for scan in scans]
+        for case, (channels, labels) in zip(cases, checked, strict=True):
+            for path, channel in zip((case.image, *case.further), channels, strict=True):
+                write_volume(path, channel)
             if labels is not None and case.labels is not None:
                 write_volume(case.labels, labels)
 
     return write
+
+
+def _checked_channels(scan: Scan) -> tuple[Volume, ...]:
+    channels = (scan.image, *scan.further)
+    require_channels(channels, [channel.name for channel in channels])
+    return channels
 
 
 def _checked(scan: Scan, unknown_id: int | None) -> Volume | None:

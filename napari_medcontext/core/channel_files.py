@@ -55,7 +55,7 @@ def cases_of(files: Sequence[Path], channels: Sequence[str]) -> tuple[Case, ...]
     ScanError
         As ``grouped``.
     """
-    if len(channels) < 2 or not any(_place(file, channels) for file in files):
+    if len(channels) < 2 or not any(channel_of(scan_name(file), channels) for file in files):
         return tuple(Case(name=scan_name(file), image=file.absolute()) for file in files)
     return grouped(files, channels)
 
@@ -71,7 +71,7 @@ def grouped(files: Sequence[Path], channels: Sequence[str]) -> tuple[Case, ...]:
     """
     groups: dict[str, dict[int, Path]] = {}
     for file in files:
-        place = _place(file, channels)
+        place = channel_of(scan_name(file), channels)
         if place is None:
             raise ScanError(
                 f"{file} says no channel in its name. Files of one channel each are called "
@@ -89,9 +89,8 @@ def grouped(files: Sequence[Path], channels: Sequence[str]) -> tuple[Case, ...]:
     return tuple(_case(name, groups[name], channels) for name in sorted(groups))
 
 
-def _place(file: Path, channels: Sequence[str]) -> tuple[str, int] | None:
-    """Return which scan and channel a file is of, if its name says so."""
-    stem = scan_name(file)
+def channel_of(stem: str, channels: Sequence[str]) -> tuple[str, int] | None:
+    """Return which scan and channel a name is of, ``("case", 0)``, if it says so at its end."""
     if numbered := NUMBERED.fullmatch(stem):
         return numbered["case"], int(numbered["channel"])
     ends = [

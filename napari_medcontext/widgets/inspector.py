@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.inspect_inputs import InspectInputs
 from napari_medcontext.widgets.inspection import Inspection, Question
+from napari_medcontext.widgets.scan_choice import scan_of_layer
 from napari_medcontext.widgets.session import session_of
 
 MakeAsk = Callable[[InspectionReady | None], Ask]
@@ -70,7 +72,8 @@ class Inspector(QObject):
         return self._current().load()
 
     def _current(self) -> Inspection:
-        run, scan = self._inputs.required_run(), self._scan()
+        run = self._inputs.required_run()
+        scan = self._scan(run.spec().channels)
         wanted = (*_weights(run), self._inputs.scan, self._inputs.labels, *_state(scan))
         inspection = self._session.inspection
         if inspection is None or not inspection.is_running or not _same(wanted, self._held):
@@ -84,15 +87,15 @@ class Inspector(QObject):
         """Let go of layers: what is chosen now may be all that is left of them."""
         self._held = ()
 
-    def _scan(self) -> Scan:
+    def _scan(self, channels: Sequence[str]) -> Scan:
         layers = list(self._viewer.layers)
-        image = layer_to_volume(self._inputs.required_scan(), layers)
+        scan = scan_of_layer(self._inputs.required_scan(), layers, channels)
         labels = self._inputs.labels
         if labels is None:
-            return Scan(image, role="unused")
+            return scan
         drawn = layer_to_volume(labels, layers)
         # As they are now: they may be painted on while they are written.
-        return Scan(image, drawn.with_array(drawn.array.copy()), role="unused")
+        return replace(scan, labels=drawn.with_array(drawn.array.copy()))
 
 
 def _weights(run: RunFolder) -> tuple[Any, ...]:

@@ -34,6 +34,7 @@ class TrialInputs(NamedTuple):
     config: RunConfig
     regions: Regions
     parent: Path
+    channels: Sequence[str] = ()
 
 
 class MethodTrial(QWidget):
@@ -92,11 +93,11 @@ class MethodTrial(QWidget):
     def start(self) -> None:
         """Begin a comparison on the chosen scans, in a new folder."""
         try:
-            scans, config, regions, parent = self._inputs()
+            scans, config, regions, parent, channels = self._inputs()
             study = StudyFolder(first_free(parent / "comparison", 1))
             kept = scans_to_compare_on(scans)
             cases = planned_cases(kept, study.path / "scans")
-            spec = planned_study(cases, config, regions)
+            spec = planned_study(cases, config, regions, channels)
             told = plan_text(spec, scans, study)
         except MedContextError as error:
             self._monitor.tell_error(str(error))

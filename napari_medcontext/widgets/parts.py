@@ -87,6 +87,15 @@ def tick_box(name: str, text: str, tip: str) -> QCheckBox:
     return box
 
 
+def text_line(name: str, tip: str, empty: str = "") -> QLineEdit:
+    """Return a line to type in; ``empty`` stands in it where nothing is typed."""
+    line = QLineEdit()
+    line.setObjectName(name)
+    line.setToolTip(tip)
+    line.setPlaceholderText(empty)
+    return line
+
+
 def folder_chooser(
     dock: str, tip: str, named: Callable[[Path], Path] = Path
 ) -> tuple[QLineEdit, QPushButton]:
@@ -94,9 +103,7 @@ def folder_chooser(
 
     ``named`` says which folder is meant by the one that was chosen.
     """
-    line = QLineEdit()
-    line.setObjectName(f"{dock}_run")
-    line.setToolTip(tip)
+    line = text_line(f"{dock}_run", tip)
 
     def browse() -> None:
         named_now = Path(line.text()).expanduser()

@@ -19,9 +19,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.layer_volumes import layer_to_volume
+from napari_medcontext.layer_channels import channel_layers
 from napari_medcontext.pairing import scan_layers
-from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.parts import (
     TICKS,
     button,
@@ -32,6 +31,7 @@ from napari_medcontext.widgets.parts import (
 )
 from napari_medcontext.widgets.prediction import Prediction
 from napari_medcontext.widgets.run_chooser import RunChooser
+from napari_medcontext.widgets.scan_choice import scan_of_layer
 from napari_medcontext.widgets.session import real_viewer, session_of
 
 
@@ -72,8 +72,11 @@ class PredictDock(QWidget):
             images = self.ticked()
             if not images:
                 raise ScanError("No scan is ticked. Tick the scans to predict.")
-            layers = list(self._viewer.layers)
-            scans = [Scan(layer_to_volume(image, layers), role="unused") for image in images]
+            layers, channels = list(self._viewer.layers), run.spec().channels
+            # Of a scan of several channels, any layer may be ticked, or all.
+            firsts = (channel_layers(image, layers, channels)[0] for image in images)
+            images = list(dict.fromkeys(firsts))
+            scans = [scan_of_layer(image, layers, channels) for image in images]
             prediction = Prediction(
                 self._viewer,
                 run,

@@ -52,18 +52,11 @@ class RunChooser(QWidget):
         Raises
         ------
         RunError, SettingsError
-            If none is named, there is no run in the folder, its settings cannot be read, or it
-        takes several channels.
+            If none is named, there is no run in the folder, or its settings cannot be read.
         """
         if self.run is None:
             raise RunError("There is no run folder. Name one beside “Run”.")
-        channels = self.run.spec().channels
-        if len(channels) > 1:
-            raise RunError(
-                f"{self.run.path} takes {len(channels)} channels of a scan "
-                f"({', '.join(channels)}), and here only one layer can be given. Use it in a "
-                "terminal: medcontext predict, or medcontext probe."
-            )
+        self.run.spec()
         return self.run
 
     def show_run(self, run: RunFolder | None) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Image, Layer
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.labels import as_label_array, class_boxes
 from napari_medcontext.core.volume import Volume, same_grid
+from napari_medcontext.layer_channels import channel_layers
 from napari_medcontext.layer_geometry import layer_grid
 from napari_medcontext.layer_volumes import class_names_of, layer_to_volume
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.scan_table import ScanRow
 
 
-def chosen_scans(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunConfig) -> list[Scan]:
+def chosen_scans(
+    rows: Sequence[ScanRow],
+    layers: Sequence[Layer],
+    config: RunConfig,
+    channels: Sequence[str] = (),
+) -> list[Scan]:
     """Return the scans of all rows in use.
 
     Parameters
@@ -28,6 +35,8 @@ def chosen_scans(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunCo
         Of the viewer.
     config
         The settings, which say whether scans without labels can join.
+    channels
+        What the channels of a scan are, where several layers are one.
 
     Raises
     ------
@@ -40,24 +49,43 @@ def chosen_scans(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunCo
             "There is no scan to train on. Open scans and their labels (File > Open, or "
             "File > Open Sample > MedContext), and set at least one to “training”."
         )
-    problem = first_problem(used, layers, config)
+    problem = first_problem(used, layers, config, channels)
     if problem:
         raise ScanError(problem)
     return [
-        Scan(
-            layer_to_volume(row.image, layers),
-            None if row.labels is None else _copied(layer_to_volume(row.labels, layers)),
-            row.role,
+        replace(
+            scan_of_layer(row.image, layers, channels),
+            labels=None if row.labels is None else _copied(layer_to_volume(row.labels, layers)),
+            role=row.role,
         )
         for row in used
     ]
 
 
-def preflight(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunConfig) -> str:
+def scan_of_layer(image: Image, layers: Sequence[Layer], channels: Sequence[str]) -> Scan:
+    """Return the scan of which a layer is a channel, without labels.
+
+    Raises
+    ------
+    ScanError
+        If a channel is missing, or a layer cannot be used.
+    """
+    first, *further = (
+        layer_to_volume(layer, layers) for layer in channel_layers(image, layers, channels)
+    )
+    return Scan(first, role="unused", further=tuple(further))
+
+
+def preflight(
+    rows: Sequence[ScanRow],
+    layers: Sequence[Layer],
+    config: RunConfig,
+    channels: Sequence[str] = (),
+) -> str:
     """Return one line: all is well, or the first problem and what to do."""
     used = in_use(rows)
     training = [row for row in used if row.role == "training"]
-    problem = first_problem(used, layers, config)
+    problem = first_problem(used, layers, config, channels)
     if problem:
         return f"⚠ {problem}"
     if not training:
@@ -70,6 +98,8 @@ def preflight(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunConfi
         if (count := sum(row.role == role for row in used))
     ]
     told = [f"✓ {len(training)} to train on, {sizes} mm", *_without_labels(training), *others]
+    if len(channels) > 1:
+        told.append(f"channels {', '.join(channels)}")
     if config.data.ignore_label is not None:
         told.append(f"id {config.data.ignore_label} counts as unknown")
     return "; ".join([*told, "all good"]) + "."
@@ -97,12 +127,17 @@ def in_use(rows: Sequence[ScanRow]) -> list[ScanRow]:
     return [row for row in rows if row.role != "unused"]
 
 
-def first_problem(rows: Sequence[ScanRow], layers: Sequence[Layer], config: RunConfig) -> str:
+def first_problem(
+    rows: Sequence[ScanRow],
+    layers: Sequence[Layer],
+    config: RunConfig,
+    channels: Sequence[str] = (),
+) -> str:
     """Say what is wrong with the rows, as far as it shows without reading voxels."""
     training = [row for row in rows if row.role == "training"]
     if training and all(row.labels is None for row in training):
         return "No training scan has labels. Choose the labels of at least one of them."
-    problem = next(filter(None, (_problem(row, layers, config) for row in rows)), "")
+    problem = next(filter(None, (_problem(row, layers, config, channels) for row in rows)), "")
     if problem:
         return problem
     if sum(row.role == "preview" for row in rows) > 1:
@@ -123,8 +158,12 @@ def _copied(labels: Volume) -> Volume:
     return labels.with_array(labels.array.copy())
 
 
-def _problem(row: ScanRow, layers: Sequence[Layer], config: RunConfig) -> str:
+def _problem(
+    row: ScanRow, layers: Sequence[Layer], config: RunConfig, channels: Sequence[str]
+) -> str:
     try:
+        for layer in channel_layers(row.image, layers, channels):
+            layer_grid(layer, layers)
         image = layer_grid(row.image, layers)
         if row.labels is None:
             return _missing_labels(row, config)

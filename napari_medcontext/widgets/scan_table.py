@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_medcontext.core.config import Role
+from napari_medcontext.layer_channels import first_channels
 from napari_medcontext.pairing import pair_layers, scan_layers
 from napari_medcontext.widgets.parts import ChoiceBox, choices
 
@@ -50,6 +51,7 @@ class ScanTable(QTableWidget):
         self.setToolTip("Scans and their labels. Labels must be drawn on the very same grid.")
         self._layers = viewer.layers
         self._rows: list[ScanRow] = []
+        self.channels: tuple[str, ...] = ()
         for emitter in (self._layers.events.inserted, self._layers.events.removed):
             emitter.connect(self._follow)
         self._layers.events.renamed.connect(self._follow)
@@ -68,6 +70,12 @@ class ScanTable(QTableWidget):
         ]
         self._show()
 
+    def show_channels(self, names: tuple[str, ...]) -> None:
+        """Take layers whose names end with these for channels of one scan, a row a scan."""
+        if names != self.channels:
+            self.channels = names
+            self._follow()
+
     def choose(self, image: Image, labels: Labels | None, role: Role) -> None:
         """Set one row."""
         self._rows = [
@@ -77,7 +85,7 @@ class ScanTable(QTableWidget):
         self._show()
 
     def _images(self) -> list[Image]:
-        return scan_layers(self._layers)
+        return first_channels(scan_layers(self._layers), self.channels)
 
     def _labels(self) -> list[Labels]:
         return [layer for layer in self._layers if isinstance(layer, Labels)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtWidgets import QFormLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_medcontext.core.definitions import HAUSDORFF_WORDS, SURFACE_DICE_WORDS, Definitions
 from napari_medcontext.core.scored_parts import listed_classes
 from napari_medcontext.widgets.comparison import Choice
 from napari_medcontext.widgets.fold import Fold
-from napari_medcontext.widgets.parts import DecimalBox, choices
+from napari_medcontext.widgets.parts import DecimalBox, choices, text_line
 
 LARGEST_TOLERANCE_MM = 100.0
 
@@ -41,12 +41,11 @@ class ScoringChoice(QWidget):
         self.tolerance.setToolTip(
             "How far apart, in mm, surfaces may lie and still agree in the NSD."
         )
-        self.classes = QLineEdit()
-        self.classes.setObjectName("compare_classes")
-        self.classes.setPlaceholderText("all")
-        self.classes.setToolTip(
+        self.classes = text_line(
+            "compare_classes",
             "Score these classes alone, for example 8 organs of 13: ids or names, separated by "
-            "commas. Empty: all."
+            "commas. Empty: all.",
+            "all",
         )
         self._lay_out()
         for changed in (

@@ -9,17 +9,18 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from napari_medcontext.core.channel_files import listed_channels
 from napari_medcontext.core.config import Case, RunConfig, RunSpec
 from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
 from napari_medcontext.core.study.plan import StudyFolder
-from napari_medcontext.snapshots import planned_cases, writer
+from napari_medcontext.snapshots import Scan, planned_cases, writer
 from napari_medcontext.widgets.docks import Dock, open_dock
 from napari_medcontext.widgets.forms import field_label
 from napari_medcontext.widgets.method_trial import MethodTrial, TrialInputs
 from napari_medcontext.widgets.pace import about_text, expected_seconds
-from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row
+from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row, text_line
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
 from napari_medcontext.widgets.regions_editor import RegionsEditor
 from napari_medcontext.widgets.run_monitor import RunMonitor
@@ -63,6 +64,7 @@ class TrainDock(QWidget):
         self._lay_out()
         self._restore_preferences()
         self.scans.changed.connect(self._check)
+        self.channels.editingFinished.connect(self.follow_channels)
         self.settings.changed.connect(self._follow_settings)
         self.monitor.running_told.connect(self._follow_running)
         self.monitor.ended.connect(self._end)
@@ -75,7 +77,7 @@ class TrainDock(QWidget):
         """Start a new run on the chosen scans."""
         try:
             config, run = self.config(), self._new_run()
-            scans = chosen_scans(self.scans.rows(), list(self._viewer.layers), config)
+            scans = self._chosen(config)
             cases = planned_cases(scans, run.path / "scans")
             spec = self._spec(config, cases)
         except MedContextError as error:
@@ -124,6 +126,13 @@ class TrainDock(QWidget):
             self.monitor.show_log(run)
             self._session.train(run, lambda: None, str(self.runner.currentData()))
 
+    def follow_channels(self) -> None:
+        """Take layers for channels as the line says."""
+        try:
+            self.scans.show_channels(listed_channels(self.channels.text()))
+        except MedContextError as error:
+            self.preflight.setText(f"⚠ {error}")
+
     def config(self) -> RunConfig:
         """Return the settings as the form says.
 
@@ -148,6 +157,12 @@ class TrainDock(QWidget):
             "Pair layers",
             "Pair scans and labels anew, by name and shape.",
             self.scans.pair,
+        )
+        self.channels = text_line(
+            "train_channels",
+            "Where each scan is several layers: what they are, such as FLAIR, T1. Their names "
+            "begin with the scan's and end with the channel's: case1_FLAIR, case1_T1.",
+            "one layer is one scan",
         )
         self.preflight = label("train_preflight")
         self.settings = SettingsPanel()
@@ -182,6 +197,7 @@ class TrainDock(QWidget):
         layout = QVBoxLayout(content)
         layout.addLayout(row(QLabel("<b>Scans</b>"), None, self.pair_button))
         layout.addWidget(self.scans)
+        layout.addLayout(row(field_label("Channels"), self.channels))
         layout.addWidget(self.preflight)
         layout.addWidget(self.check)
         layout.addWidget(self.settings)
@@ -239,16 +255,21 @@ class TrainDock(QWidget):
 
     def _trial_inputs(self) -> TrialInputs:
         config, parent = self.config(), self._named_run().path.parent
-        scans = chosen_scans(self.scans.rows(), list(self._viewer.layers), config)
-        return TrialInputs(scans, config, self.regions.regions(), parent)
+        channels = self.scans.channels
+        return TrialInputs(self._chosen(config), config, self.regions.regions(), parent, channels)
+
+    def _chosen(self, config: RunConfig) -> list[Scan]:
+        layers = list(self._viewer.layers)
+        return chosen_scans(self.scans.rows(), layers, config, self.scans.channels)
 
     def _spec(self, config: RunConfig, cases: Sequence[Case]) -> RunSpec:
         values = {"config": config, "cases": cases, "regions": self.regions.regions()}
+        values["channels"] = self.scans.channels
         return validated(RunSpec, values, "the settings")
 
     def _check(self) -> None:
         rows, layers = self.scans.rows(), list(self._viewer.layers)
-        self.preflight.setText(preflight(rows, layers, self._valid))
+        self.preflight.setText(preflight(rows, layers, self._valid, self.scans.channels))
 
     def _follow_settings(self) -> None:
         self._estimate()

@@ -54,7 +54,9 @@ def scans_to_compare_on(scans: Sequence[Scan]) -> list[Scan]:
     ]
 
 
-def planned_study(cases: Sequence[Case], config: RunConfig, regions: Regions) -> StudySpec:
+def planned_study(
+    cases: Sequence[Case], config: RunConfig, regions: Regions, channels: Sequence[str] = ()
+) -> StudySpec:
     """Return the plan: plain supervision, and the method as the settings have it."""
     objective = config.objective
     if objective.method == BASELINE:
@@ -71,6 +73,7 @@ def planned_study(cases: Sequence[Case], config: RunConfig, regions: Regions) ->
         "training": [case for case in cases if case.role == "training"],
         "test": [case for case in cases if case.role == "validation"],
         "regions": regions,
+        "channels": channels,
         "checkpoints": CHECKPOINTS,
     }
     return validated(StudySpec, values, "the comparison")
