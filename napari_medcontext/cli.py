@@ -62,6 +62,7 @@ def train(  # each argument is one option of the command
     region: options.RegionWords = None,
     regions: options.RegionFile = None,
     ignore_label: options.IgnoreLabel = None,
+    resample: options.Resample = None,
     spacing: options.Spacing = None,
     patch_size: options.PatchSize = None,
     steps: options.Steps = None,
@@ -100,6 +101,7 @@ def check(
     spacing: options.Spacing = None,
     patch_size: options.PatchSize = None,
     ignore_label: options.IgnoreLabel = None,
+    resample: options.Resample = None,
 ) -> None:
     """Tell what is wrong or odd with scans and labels, before anything is trained on them.
 
@@ -211,6 +213,7 @@ def compare_methods(  # each argument is one option of the command
     region: options.RegionWords = None,
     regions: options.RegionFile = None,
     ignore_label: options.IgnoreLabel = None,
+    resample: options.Resample = None,
     spacing: options.Spacing = None,
     patch_size: options.PatchSize = None,
     steps: options.Steps = None,

@@ -25,6 +25,7 @@ SETTING_OPTIONS = {
     "spacing": ("data", "spacing"),
     "patch_size": ("data", "patch_size"),
     "ignore_label": ("data", "ignore_label"),
+    "resample": ("data", "resample"),
     "steps": ("training", "steps"),
     "seed": ("training", "seed"),
     "device": ("device", "device"),
@@ -161,6 +162,7 @@ MaskScheme = Annotated[SchemeName | None, _setting("mask_scheme")]
 MaskSite = Annotated[SiteName | None, _setting("mask_site")]
 Spacing = Annotated[tuple[float, float, float] | None, _setting("spacing", metavar="X Y Z")]
 PatchSize = Annotated[tuple[int, int, int] | None, _setting("patch_size", metavar="X Y Z")]
+Resample = Annotated[bool | None, _setting("resample", rich_help_panel="Scans")]
 IgnoreLabel = Annotated[int | None, _setting("ignore_label", metavar="ID")]
 RegionWords = Annotated[
     list[str] | None,

@@ -10,6 +10,8 @@ from napari_medcontext.core.channels import require_channels
 from napari_medcontext.core.checks import checked_labels
 from napari_medcontext.core.config import Case, Role
 from napari_medcontext.core.io import write_volume
+from napari_medcontext.core.regrid import channel_onto, labels_onto
+from napari_medcontext.core.training_settings import DataSettings
 from napari_medcontext.core.volume import Volume
 
 
@@ -43,16 +45,15 @@ def planned_cases(scans: Sequence[Scan], folder: Path) -> tuple[Case, ...]:
     )
 
 
-def writer(
-    scans: Sequence[Scan], cases: Sequence[Case], unknown_id: int | None = None
-) -> Callable[[], None]:
+def writer(scans: Sequence[Scan], cases: Sequence[Case], data: DataSettings) -> Callable[[], None]:
     """Return what checks the scans and writes them; all are checked before any is written.
 
-    ``unknown_id`` is the id in the labels that means “unknown”, if there is one.
+    ``data`` says which id in the labels means “unknown”, and whether what lies on another grid
+    than its scan is brought onto it.
     """
 
     def write() -> None:
-        checked = [(_checked_channels(scan), _checked(scan, unknown_id)) for scan in scans]
+        checked = [(_checked_channels(scan, data), _checked(scan, data)) for scan in scans]
         for case, (channels, labels) in zip(cases, checked, strict=True):
             for path, channel in zip((case.image, *case.further), channels, strict=True):
                 write_volume(path, channel)
@@ -62,13 +63,18 @@ def writer(
     return write
 
 
-def _checked_channels(scan: Scan) -> tuple[Volume, ...]:
+def _checked_channels(scan: Scan, data: DataSettings) -> tuple[Volume, ...]:
     channels = (scan.image, *scan.further)
+    if data.resample:
+        channels = tuple(channel_onto(channel, scan.image) for channel in channels)
     require_channels(channels, [channel.name for channel in channels])
     return channels
 
 
-def _checked(scan: Scan, unknown_id: int | None) -> Volume | None:
-    if scan.labels is None:
+def _checked(scan: Scan, data: DataSettings) -> Volume | None:
+    labels, unknown = scan.labels, data.ignore_label
+    if labels is None:
         return None
-    return checked_labels(scan.labels, scan.image, unknown_id)
+    if data.resample:
+        labels = labels_onto(labels, scan.image, unknown or 0)
+    return checked_labels(labels, scan.image, unknown)

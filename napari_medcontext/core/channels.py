@@ -12,10 +12,11 @@ from napari_medcontext.core.checks import checked_image
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import read_volume
+from napari_medcontext.core.regrid import channel_onto
 from napari_medcontext.core.volume import Volume, grid_distance, same_grid
 
 
-def read_channels(case: Case, names: Sequence[str]) -> list[Volume]:
+def read_channels(case: Case, names: Sequence[str], *, resample: bool = False) -> list[Volume]:
     """Read what a network is given of a scan, and check it.
 
     Parameters
@@ -24,6 +25,8 @@ def read_channels(case: Case, names: Sequence[str]) -> list[Volume]:
         The scan: a file for each channel, or one file that holds them along its fourth axis.
     names
         The channels that the network takes, in its order; none for a single one without a name.
+    resample
+        Whether channels on another grid than the first are brought onto it.
 
     Returns
     -------
@@ -37,6 +40,8 @@ def read_channels(case: Case, names: Sequence[str]) -> list[Volume]:
     """
     if case.further or len(names) < 2:
         volumes = [read_volume(path) for path in (case.image, *case.further)]
+        if resample:
+            volumes = [channel_onto(volume, volumes[0]) for volume in volumes]
     else:
         volumes = split_channels(read_volume(case.image, dimensions=None), case.image)
     require_channels(volumes, names)
@@ -92,7 +97,10 @@ def split_channels(whole: Volume, path: Path) -> list[Volume]:
 
 
 def _require_same_grid(name: str, first: Volume, other: Volume) -> None:
-    advice = "Register and resample all channels onto one grid."
+    advice = (
+        "Register them and resample all onto one grid; if they are registered already, let the "
+        "training resample them (--resample, in the Train dock “Resample onto the scan”)."
+    )
     if other.shape != first.shape:
         raise ScanError(
             f"The channel {name} (“{other.name}”) has the shape {other.shape}, the first channel "

@@ -8,6 +8,9 @@ from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.volume import Volume, grid_distance, same_grid
 
+RESAMPLE = "let the training resample them (--resample, in the Train dock “Resample onto the scan”)"
+"""What to do about labels on another grid."""
+
 
 def checked_image(image: Volume) -> Volume:
     """Return the scan if it is 3D, real and finite.
@@ -62,14 +65,15 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
     if labels.shape != image.shape:
         raise ScanError(
             f"The labels “{labels.name}” have the shape {labels.shape} but their scan "
-            f"“{image.name}” has {image.shape}. Pair each scan with the labels drawn on it."
+            f"“{image.name}” has {image.shape}. Pair each scan with the labels drawn on it; if "
+            f"these are, but on another grid, {RESAMPLE}."
         )
     if not same_grid(image, labels):
         distance = grid_distance(image, labels) * min(image.spacing)
         raise ScanError(
             f"The labels “{labels.name}” lie up to {distance:.1f} mm from their scan "
-            f"“{image.name}”: their affines differ. Resample the labels onto the scan, or choose "
-            "the labels that belong to it."
+            f"“{image.name}”: their affines differ. Choose the labels that belong to it; if these "
+            f"do, {RESAMPLE}."
         )
     ids = as_label_array(labels.array, labels.name)
     known = ids if unknown_id is None else ids[ids != unknown_id]

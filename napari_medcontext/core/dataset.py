@@ -16,7 +16,7 @@ from napari_medcontext.core.events import Event, Preparing, Warned
 from napari_medcontext.core.io import read_geometry, read_volume
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.prepared import PreparedScan, prepared_scan
-from napari_medcontext.core.volume import Spacing, median_spacing
+from napari_medcontext.core.volume import Spacing, median_spacing, same_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +63,10 @@ def load_dataset(spec: RunSpec, cache: Path | None = None) -> Generator[Event, N
     surveys = {}
     for done, case in enumerate(used):
         yield Preparing(f"Looking at {case.name}", done, 2 * len(used))
-        surveys[case.name] = _survey(case, spec.config)
+        surveys[case.name] = _survey(case, spec)
     training = [surveys[case.name] for case in spec.with_role("training")]
     yield from _unlabelled(spec)
+    yield from _resampled(surveys, spec.config)
     classes = _common_classes(surveys, spec)
     yield from _unknown_classes(surveys, classes)
     yield from _empty_regions(spec.regions, classes)
@@ -90,15 +91,34 @@ class _Survey:
     spacing: Spacing
     ids: frozenset[int]
     names: Mapping[int, str]
+    beside: bool = False
+    """Whether the labels lie on another grid than the scan."""
 
 
-def _survey(case: Case, config: RunConfig) -> _Survey:
-    spacing = read_geometry(case.image).reoriented("RAS").spacing
+def _survey(case: Case, spec: RunSpec) -> _Survey:
+    grid = read_geometry(case.image, channels=len(spec.channels) > 1)
+    spacing = grid.reoriented("RAS").spacing
     if case.labels is None:
         return _Survey(spacing, frozenset(), {})
     labels = read_volume(case.labels)
     ids = set(np.unique(as_label_array(labels.array, labels.name)).tolist())
-    return _Survey(spacing, frozenset(ids - {config.data.ignore_label}), labels.class_names)
+    return _Survey(
+        spacing,
+        frozenset(ids - {spec.config.data.ignore_label}),
+        labels.class_names,
+        not same_grid(grid, labels),
+    )
+
+
+def _resampled(surveys: Mapping[str, _Survey], config: RunConfig) -> Iterable[Event]:
+    """Tell whose labels are brought onto their scan's grid, as the settings allow."""
+    beside = [name for name, survey in surveys.items() if survey.beside]
+    if beside and config.data.resample:
+        outside = "background" if config.data.ignore_label is None else "unknown"
+        yield Warned(
+            f"The labels of {quoted(beside)} lie on another grid and are resampled onto their "
+            f"scans; what they do not reach counts as {outside}."
+        )
 
 
 def _unlabelled(spec: RunSpec) -> Iterable[Event]:

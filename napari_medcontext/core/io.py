@@ -69,11 +69,14 @@ def read_volume(path: str | os.PathLike[str], *, dimensions: int | None = 3) -> 
     return replace(volume, array=volume.array.reshape(shape))
 
 
-def read_geometry(path: str | os.PathLike[str]) -> Volume:
-    """Return a volume's grid without its voxels, which are left unread (all zero)."""
+def read_geometry(path: str | os.PathLike[str], *, channels: bool = False) -> Volume:
+    """Return a volume's grid without its voxels, which are left unread (all zero).
+
+    With ``channels`` the file may hold several along a fourth axis; all share the grid.
+    """
     path = _existing(path)
     shape, affine = format_of(path).read_grid(path)
-    shape = _squeezed(shape, 3, path)
+    shape = shape[:3] if channels and len(shape) == 4 else _squeezed(shape, 3, path)
     return Volume(np.broadcast_to(np.uint8(0), shape), affine, scan_name(path))
 
 

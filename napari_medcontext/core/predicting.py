@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     make_folder(spec.out)
     ledger = LogTable(spec.out / LEDGER, LEDGER_COLUMNS)
     failed: dict[str, str] = {}
-    for done, (case, read) in enumerate(_read_ahead(spec.scans, predictor.channels)):
+    for done, (case, read) in enumerate(_read_ahead(spec.scans, predictor)):
         started, made = time.perf_counter(), Made.of(case, spec)
         row: dict[str, object] = {"name": case.name, **vars(made)}
         try:
@@ -104,18 +105,20 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
 
 
 def _read_ahead(
-    cases: Sequence[Case], channels: Sequence[str]
+    cases: Sequence[Case], predictor: Predictor
 ) -> Iterator[tuple[Case, Callable[[], list[Volume]]]]:
     """Yield each case with what returns its channels, read while the one before is used.
 
     To be called once: nothing here holds a scan that was handed out.
     """
+    resample = predictor.config.data.resample
+    read = partial(read_channels, names=predictor.channels, resample=resample)
     coming: deque[Future[list[Volume]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="medcontext-scans") as pool:
-        coming.append(pool.submit(read_channels, cases[0], channels))
+        coming.append(pool.submit(read, cases[0]))
         for case, following in zip(cases, [*cases[1:], None], strict=True):
             if following is not None:
-                coming.append(pool.submit(read_channels, following, channels))
+                coming.append(pool.submit(read, following))
             yield case, lambda: coming.popleft().result()
 
 

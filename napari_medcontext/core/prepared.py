@@ -21,6 +21,7 @@ from napari_medcontext.core.classes import UNKNOWN, Classes
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import atomic_path, read_volume
+from napari_medcontext.core.regrid import labels_onto
 from napari_medcontext.core.volume import Affine, Spacing
 
 PREPARATION = 3
@@ -106,11 +107,14 @@ def prepared_scan(
 def _prepare(
     case: Case, classes: Classes, spacing: Spacing, config: RunConfig, channels: Sequence[str]
 ) -> _Arrays:
-    volumes = read_channels(case, channels)
+    volumes = read_channels(case, channels, resample=config.data.resample)
     image, prepared = transforms.prepare_channels(volumes, spacing, config.data)
     if case.labels is None:
         return image, None, prepared.affine
-    labels = checked_labels(read_volume(case.labels), volumes[0], classes.unknown_id)
+    drawn = read_volume(case.labels)
+    if config.data.resample:
+        drawn = labels_onto(drawn, volumes[0], classes.unknown_id or 0)
+    labels = checked_labels(drawn, volumes[0], classes.unknown_id)
     indices = labels.with_array(classes.to_indices(labels.array))
     resampled = transforms.prepare_labels(indices, prepared)
     if case.role == "training":
@@ -148,6 +152,7 @@ class _CacheEntry:
             config.data.intensity,
             config.data.window,
             len(channels),
+            config.data.resample,
         ]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
         self._parts = {part: folder / f"{key}-{part}.npy" for part in ("image", "labels", "affine")}

@@ -220,9 +220,10 @@ def load_subject(run: RunFolder, predictor: Predictor, case: Case) -> Subject:
         If the scan or its labels cannot be used.
     """
     classes, config = predictor.classes, predictor.config
-    source_spacing = read_geometry(case.image).reoriented("RAS").spacing
+    channels = run.spec().channels
+    grid = read_geometry(case.image, channels=len(channels) > 1)
+    source_spacing = grid.reoriented("RAS").spacing
     # Labels of a scan that is only looked at may hold other classes than the run's.
     case = case.model_copy(update={"role": "unused"})
-    channels = run.spec().channels
     scan = prepared_scan(case, source_spacing, classes, predictor.spacing, config, None, channels)
     return Subject(run, predictor, scan)

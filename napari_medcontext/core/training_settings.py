@@ -67,6 +67,13 @@ class DataSettings(Settings):
         ge=1,
     )
 
+    resample: bool = setting(
+        False,
+        "Bring labels, and channels after the first, that lie on another grid than their scan onto "
+        "it: labels by the nearest voxel, channels linearly. Else they are refused.",
+        title="Resample onto the scan",
+    )
+
     @model_validator(mode="after")
     def _window_rises(self) -> DataSettings:
         if self.window[0] >= self.window[1]:

@@ -71,7 +71,7 @@ class Inspection(ChildWork):
     def __init__(self, run: RunFolder, scan: Scan) -> None:
         folder = InspectFolder(tempfile.mkdtemp(prefix="medcontext-inspect-"))
         (case,) = planned_cases([scan], folder.path / SCANS)
-        write_scan = writer([scan], [case], run.spec().config.data.ignore_label)
+        write_scan = writer([scan], [case], run.spec().config.data)
         spec = InspectSpec(
             run=run.path, scan=case, watcher=ProcessId.own(), idle_minutes=IDLE_MINUTES
         )

@@ -72,8 +72,9 @@ def train_dock(viewer: Any) -> Any:
 def _of_run(path: Path, _changed: int) -> tuple[RunConfig, Sequence[Spacing]]:
     """Return a run's settings and spacings, read once: masks are drawn with many changes."""
     spec = RunFolder(path).spec()
-    files = [case.image for case in spec.with_role("training")]
-    return spec.config, [read_geometry(file).reoriented("RAS").spacing for file in files]
+    channels = len(spec.channels) > 1
+    grids = [read_geometry(case.image, channels=channels) for case in spec.with_role("training")]
+    return spec.config, [grid.reoriented("RAS").spacing for grid in grids]
 
 
 def _spacing(image: Image, layers: Sequence[Layer]) -> Spacing:

@@ -102,7 +102,7 @@ class MethodTrial(QWidget):
         except MedContextError as error:
             self._monitor.tell_error(str(error))
             return
-        write_scans = writer(kept, cases, config.data.ignore_label)
+        write_scans = writer(kept, cases, config.data)
 
         def prepare() -> None:
             write_scans()

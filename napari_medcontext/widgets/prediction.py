@@ -67,7 +67,7 @@ class Prediction(ChildWork):
             weights=weights,
             probabilities=probabilities,
         )
-        write_scans = writer(scans, cases)
+        write_scans = writer(scans, cases, run.spec().config.data)
 
         def prepare() -> None:
             write_scans()

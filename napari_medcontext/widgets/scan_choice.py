@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from napari.layers import Image, Layer
 
+from napari_medcontext.core.checks import RESAMPLE
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.labels import as_label_array, class_boxes
@@ -170,15 +171,18 @@ def _problem(
         labels = layer_grid(row.labels, layers)
     except MedContextError as error:
         return str(error)
+    if config.data.resample:
+        return ""
     if image.shape != labels.shape:
         return (
             f"“{labels.name}” has the shape {labels.shape} but “{image.name}” has "
-            f"{image.shape}. Pair each scan with the labels drawn on it."
+            f"{image.shape}. Pair each scan with the labels drawn on it; if these are, but on "
+            f"another grid, {RESAMPLE}."
         )
     if not same_grid(image, labels):
         return (
-            f"“{labels.name}” does not lie on “{image.name}”: their affines differ. Choose "
-            "the labels that belong to this scan."
+            f"“{labels.name}” does not lie on “{image.name}”: their affines differ. Choose the "
+            f"labels that belong to this scan; if these do, {RESAMPLE}."
         )
     return ""
 

@@ -29,7 +29,8 @@ def data_summary(config: RunConfig) -> str:
     low, high = data.window
     intensity = f"{low:g} to {high:g} HU" if data.intensity == "window" else data.intensity
     unknown = "" if data.ignore_label is None else f", id {data.ignore_label} is unknown"
-    return f"Scans: {intensity}, {data.augmentation} augmentation{unknown}"
+    moved = ", labels resampled onto scans" * data.resample
+    return f"Scans: {intensity}, {data.augmentation} augmentation{unknown}{moved}"
 
 
 def masking_summary(config: RunConfig) -> str:

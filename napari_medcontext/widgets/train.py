@@ -85,7 +85,7 @@ class TrainDock(QWidget):
             return
         self.run_path.setText(str(run.path))
         kind = str(self.runner.currentData())
-        write_scans = writer(scans, cases, config.data.ignore_label)
+        write_scans = writer(scans, cases, config.data)
         if self.remembers:
             # Weights to start from are chosen for one run; the next starts afresh.
             afresh = config.updated({"network": {"pretrained": None}})

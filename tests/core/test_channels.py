@@ -105,7 +105,7 @@ def test_training_sees_each_channel_normalised_by_itself(cases, tiny_config, loa
         torch.testing.assert_close(first, -second, rtol=1e-4, atol=1e-4)
 
 
-def test_prediction_takes_the_channels_in_the_order_of_the_run(run, cases, folders):
+def test_prediction_takes_the_channels_in_the_order_of_the_run(run, cases, folders, loaded):
     predictor = load_predictor(run, "student")
     assert predictor.channels == NAMES[:2]
 
@@ -120,6 +120,12 @@ def test_prediction_takes_the_channels_in_the_order_of_the_run(run, cases, folde
     write_volume(folders / "whole.nii.gz", Volume(array, volumes[0].affine))
     (together,) = cases_of([folders / "whole.nii.gz"], NAMES[:2])
     np.testing.assert_array_equal(answer, predicted(*read_channels(together, NAMES[:2])))
+    case = together.model_copy(update={"labels": cases[1].labels})
+    spec = RunSpec(config=run.spec().config, cases=(case,), channels=NAMES[:2])
+    files = RunSpec(config=run.spec().config, cases=cases[1:], channels=NAMES[:2])
+    np.testing.assert_array_equal(
+        loaded(spec)[0].training[0].image, loaded(files)[0].training[0].image
+    )
     with pytest.raises(ScanError, match=r"has 1 channel, where the network takes 2 .*FLAIR, T1"):
         predicted(volumes[0])
 

@@ -79,10 +79,10 @@ def test_fault_that_nobody_foresaw_costs_one_scan_and_is_logged(spec, tmp_path, 
 
     real = predicting.read_channels
 
-    def read(case, channels):
+    def read(case, **settings):
         if case.name == "d":
             raise IndexError("out of the blue")
-        return real(case, channels)
+        return real(case, **settings)
 
     monkeypatch.setattr(predicting, "read_channels", read)
     *events, last = predicted(spec, tmp_path / "work")

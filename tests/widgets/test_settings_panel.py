@@ -84,6 +84,7 @@ def test_an_untouched_form_says_the_defaults(panel):
         ({}, "Network: starts from random weights"),
         ({"network": {"pretrained": "/weights/vit.pt"}}, "Network: starts from vit.pt"),
         ({"data": {"ignore_label": 255}}, "id 255 is unknown"),
+        ({"data": {"resample": True}}, "labels resampled onto scans"),
     ],
 )
 def test_a_folded_section_says_in_one_line_what_lies_beneath(panel, changes, words):

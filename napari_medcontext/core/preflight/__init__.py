@@ -49,7 +49,7 @@ def check_cases(
     surveyed = []
     for done, case in enumerate(used):
         yield Preparing(f"Looking at {case.name}", done, len(used))
-        surveyed.append(survey_case(case, config.data.ignore_label, channels))
+        surveyed.append(survey_case(case, config.data, channels))
     yield Preparing(f"Looked at {len(used)} scans", len(used), len(used))
     return _findings(surveyed, config, class_names)
 
@@ -72,9 +72,8 @@ def check_volumes(
     for role, _, drawn in scans:
         if role == "training" and drawn is not None:
             names |= drawn.class_names
-    unknown = config.data.ignore_label
     surveyed = [
-        survey_scan(image.name, role, image, drawn, unknown) for role, image, drawn in scans
+        survey_scan(image.name, role, image, drawn, config.data) for role, image, drawn in scans
     ]
     return _findings(surveyed, config, names)
 

@@ -17,6 +17,8 @@ from napari_medcontext.core.formats import says_where
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.labels import LabelArray, as_label_array, class_boxes
 from napari_medcontext.core.preflight.findings import Finding
+from napari_medcontext.core.regrid import labels_onto
+from napari_medcontext.core.training_settings import DataSettings
 from napari_medcontext.core.volume import Array, Spacing, Volume
 
 FEW_VALUES = 16
@@ -72,26 +74,26 @@ Surveyed = tuple[Survey | None, list[Finding]]
 """A scan as described, or None if it cannot be used; and what was found on the way."""
 
 
-def survey_case(case: Case, unknown: int | None, channels: Sequence[str]) -> Surveyed:
+def survey_case(case: Case, data: DataSettings, channels: Sequence[str]) -> Surveyed:
     """Read a scan and its labels, and describe its first channel as ``survey_scan`` does."""
     found: list[Finding] = []
     labels: Volume | None = None
     try:
-        image = read_channels(case, channels)[0]
+        image = read_channels(case, channels, resample=data.resample)[0]
     except MedContextError as error:
         return None, [_stop("scan", case.name, error)]
     try:
         labels = None if case.labels is None else read_volume(case.labels)
     except MedContextError as error:
         found = [_stop("labels", case.name, error)]
-    survey, more = survey_scan(case.name, case.role, image, labels, unknown)
+    survey, more = survey_scan(case.name, case.role, image, labels, data)
     if survey is not None:
         survey = replace(survey, source=case.image.name, placed=says_where(case.image))
     return survey, found + more
 
 
 def survey_scan(
-    name: str, role: Role, image: Volume, labels: Volume | None, unknown: int | None
+    name: str, role: Role, image: Volume, labels: Volume | None, data: DataSettings
 ) -> Surveyed:
     """Describe a scan and its labels.
 
@@ -103,8 +105,8 @@ def survey_scan(
         What it is used for.
     image, labels
         The scan, and its labels if it has any.
-    unknown
-        The id in the labels that means “unknown”, if there is one.
+    data
+        Says which id means “unknown”, and whether labels are brought onto the scan's grid.
 
     Returns
     -------
@@ -120,10 +122,12 @@ def survey_scan(
     if labels is None:
         return survey, []
     try:
-        drawn = checked_labels(labels.reoriented("RAS"), upright, unknown)
+        if data.resample:
+            labels = labels_onto(labels, upright, data.ignore_label or 0)
+        drawn = checked_labels(labels.reoriented("RAS"), upright, data.ignore_label)
     except MedContextError as error:
         return survey, [_stop("labels", name, error)]
-    return _with_labels(survey, drawn, unknown), []
+    return _with_labels(survey, drawn, data.ignore_label), []
 
 
 def _stop(kind: str, name: str, error: MedContextError) -> Finding:

@@ -50,18 +50,20 @@ def training_shapes(run: RunFolder, predictor: Predictor) -> dict[int, Mask]:
     """
     masks: dict[int, list[Mask]] = {k: [] for k in predictor.classes.predicted_ids}
     cache = run.path / "cache"
-    for case in run.spec().with_role("training"):
+    spec = run.spec()
+    for case in spec.with_role("training"):
         if case.labels is None:
             continue
         try:
-            spacing = read_geometry(case.image).reoriented("RAS").spacing
+            grid = read_geometry(case.image, channels=len(spec.channels) > 1)
             scan = prepared_scan(
                 case,
-                spacing,
+                grid.reoriented("RAS").spacing,
                 predictor.classes,
                 predictor.spacing,
                 predictor.config,
                 cache if cache.is_dir() else None,
+                spec.channels,
             )
         except (MedContextError, OSError):
             continue

@@ -32,7 +32,9 @@ def scores_of_run(
     for case in cases:
         if case.labels is None:
             raise ScanError(f"“{case.name}” has no labels to be scored with.")
-        work = predictor.predict(*read_channels(case, predictor.channels))
+        resample = spec.config.data.resample
+        channels = read_channels(case, predictor.channels, resample=resample)
+        work = predictor.predict(*channels)
         scores += evaluate_volumes(
             drained(work, should_stop).labels,
             read_volume(case.labels),
