@@ -30,7 +30,8 @@ def started(module: str, *words: object, **environment: str):
         if process.poll() is None:
             for one in [*psutil.Process(process.pid).children(recursive=True), process]:
                 one.kill()
-            process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def medcontext(*words: object, **environment: str):

@@ -105,7 +105,7 @@ def _news(item: Told | Lost, done: int, total: int) -> Event:
     if isinstance(item, Told):
         return PredictionProgress(item.name, done, total, item.fraction)
     names = ", ".join(f"“{name}”" for name in item.names)
-    return Warned(f"The worker at {item.worker} died at {names}; this is done again by another.")
+    return Warned(f"The worker {item.worker} died over {names}, done again by another now.")
 
 
 def _predict(spec: PredictSpec, errand: Errand) -> Outcome:
