@@ -1,10 +1,13 @@
 """Cases that several workers take are done once each, whoever dies, and the bad ones are told."""
 
 import csv
+import json
+import math
 import os
 import signal
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 from cohort_commands import finished, ledger, medcontext, started, wait_for, workers_of
@@ -136,15 +139,12 @@ def test_scan_that_kills_each_worker_fails_alone(archive, finished_run, tmp_path
     from distributed.system import MEMORY_LIMIT
 
     scans, out = archive(good=3), tmp_path / "out"
-    # Three gigabytes of nothing, of which only the header takes room on the disk.
-    huge = scans / "m_huge.nii"
-    header = np.zeros(352, np.uint8)
-    write_volume(tmp_path / "small.nii", _uniform((8, 8, 8)))
-    header[:] = np.fromfile(tmp_path / "small.nii", np.uint8, 352)
-    header[40:56] = np.array([3, 1500, 1000, 500, 1, 1, 1, 1], np.int16).view(np.uint8)
-    with huge.open("wb") as file:
-        file.write(header.tobytes())
-        file.truncate(352 + 4 * 1500 * 1000 * 500)
+    shape = (1500, 1000, 500)
+    header = nib.Nifti1Image(np.broadcast_to(np.float32(0), shape), np.eye(4)).header
+    with (scans / "m_huge.nii").open("wb") as file:
+        # Three gigabytes of nothing, of which only the header takes room on the disk.
+        header.write_to(file)
+        file.truncate(352 + 4 * math.prod(shape))
     share = str(1.6e9 / (MEMORY_LIMIT / 2))
     words = ("predict", finished_run.path, scans, "--out", out, "--workers", 2)
     with medcontext(*words, DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE=share) as process:
@@ -154,12 +154,6 @@ def test_scan_that_kills_each_worker_fails_alone(archive, finished_run, tmp_path
     assert [name for name, problem in problems.items() if not problem] == [
         f"case_{number}" for number in range(3)
     ]
-
-
-def _uniform(shape):
-    from napari_medcontext.core.volume import Volume
-
-    return Volume(np.zeros(shape, np.float32), np.eye(4), "uniform")
 
 
 @pytest.mark.slow
@@ -193,8 +187,6 @@ def test_workers_of_a_scheduler_predict_and_one_of_them_dies(archive, finished_r
 
 
 def _address(file):
-    import json
-
     try:
         return json.loads(file.read_text())["address"]
     except ValueError:

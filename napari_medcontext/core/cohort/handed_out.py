@@ -71,6 +71,7 @@ class HandedOut(Generic[Task, Result]):
         self, client: Any, work: Callable[[Task], Result], name_of: Callable[[Task], str]
     ) -> None:
         self._client = client
+        self._address = str(client.scheduler.address)
         self._work = work
         self._name_of = name_of
         self._id = f"medcontext-{uuid.uuid4().hex}"
@@ -175,10 +176,6 @@ class HandedOut(Generic[Task, Result]):
         """Return what one of these tasks is called; nothing for others' and for those done."""
         task, _ = self._under_way.get(key, (None, None))
         return "" if task is None else self._name_of(task)
-
-    @property
-    def _address(self) -> str:
-        return str(self._client.scheduler.address) if self._client.scheduler else "its address"
 
     def _gone(self) -> RunError:
         return RunError(
