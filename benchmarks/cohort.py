@@ -33,6 +33,8 @@ WORKERS = 2
 POLL_SECONDS = 0.5
 START_SECONDS = 60.0
 DASK = "distributed.cli.dask_"
+UNPROFILED = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
+"""As `medcontext` does with workers that it starts itself; else they note down all they do."""
 
 
 @contextmanager
@@ -40,7 +42,10 @@ def started(module: str, *words: object, log: Path) -> Iterator[subprocess.Popen
     """Start a module as a process, its words in a file; it ends with the block."""
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, words)], stdout=file, stderr=file
+            [sys.executable, "-m", module, *map(str, words)],
+            stdout=file,
+            stderr=file,
+            env={**os.environ, **UNPROFILED},
         )
     try:
         yield process

@@ -15,6 +15,8 @@ from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.processors import usable_cores
 
 CONNECT_SECONDS = 10.0
+PROFILING = "distributed.worker.profile.enabled"
+"""Dask's record of what workers are at: it grows for a quarter of an hour, and nobody looks."""
 LOCAL_FAILURES = 1
 """Local workers that may die over a case before it is set aside."""
 
@@ -59,10 +61,12 @@ def opened(settings: ClusterSettings, shared: Sequence[Path]) -> Iterator[Any]:
         If no scheduler answers, or a worker lacks the program or the files.
     """
     distributed = dask_distributed()
+    import dask
     from distributed.utils import silence_logging_cmgr
 
     with ExitStack() as stack:
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL + 1))
+        stack.enter_context(dask.config.set({PROFILING: False}))
         address = settings.scheduler or stack.enter_context(_local(settings.workers))
         try:
             client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
