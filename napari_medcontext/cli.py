@@ -16,6 +16,7 @@ from rich.console import Console
 
 from napari_medcontext import __version__
 from napari_medcontext import cli_check as checking
+from napari_medcontext import cli_cohort as cohort
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
 from napari_medcontext import cli_predict as predicting
@@ -124,6 +125,8 @@ def predict(  # each argument is one option of the command
     fill_holes: options.FillHoles = False,
     least_volume: options.LeastVolume = 0.0,
     overwrite: options.Overwrite = False,
+    workers: cohort.Workers = 0,
+    scheduler: cohort.Scheduler = "",
 ) -> None:
     """Predict labels for scans with a trained run; each result lies exactly on its scan.
 
@@ -151,6 +154,8 @@ def evaluate(
     region: options.RegionWords = None,
     regions: options.RegionFile = None,
     ignore_label: options.UnknownLabel = None,
+    workers: cohort.Workers = 0,
+    scheduler: cohort.Scheduler = "",
 ) -> None:
     """Score predictions against reference labels: DSC, NSD, HD95 and ASSD in mm, volumes in ml.
 
@@ -173,6 +178,7 @@ def evaluate(
         regions=table,
         ignore_label=ignore_label,
         definitions=definitions,
+        cluster=cohort.chosen(workers, scheduler),
     )
     scores = [score for case in track(work, "Comparing", console=console) for score in case]
     write_scores(out, scores)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from napari_medcontext import cli_cohort as cohort
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext.core.cleaning import Cleaning
 from napari_medcontext.core.errors import RunError
@@ -43,6 +44,7 @@ def planned(given: Mapping[str, Any], console: Console) -> PredictSpec | None:
             fill_holes=given["fill_holes"],
             least_ml=given["least_volume"],
         ),
+        cluster=cohort.chosen(given["workers"], given["scheduler"]),
     )
     return spec if given["overwrite"] else _still_to_do(spec, console)
 

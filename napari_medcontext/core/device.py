@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 import torch
 
 from napari_medcontext.core.errors import OutOfMemoryError, SettingsError
+from napari_medcontext.core.processors import usable_cores
 from napari_medcontext.core.training_settings import DeviceSettings
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -49,7 +49,7 @@ def choose_compute(settings: DeviceSettings) -> Compute:
     SettingsError
         If the device asked for is not there.
     """
-    torch.set_num_threads(settings.threads or _usable_cores())
+    torch.set_num_threads(settings.threads or usable_cores())
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -86,13 +86,6 @@ def explained_memory_errors(advice: str) -> Iterator[None]:
         if not _is_out_of_memory(error):
             raise
         raise OutOfMemoryError(f"The device ran out of memory. {advice}") from error
-
-
-def _usable_cores() -> int:
-    """Return how many cores this process may use: a container or scheduler may grant it few."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

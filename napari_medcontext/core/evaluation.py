@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_medcontext.core.cases import pair_by_name
+from napari_medcontext.core.cohort import ClusterSettings
 from napari_medcontext.core.definitions import Definitions
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats import scan_name
@@ -113,10 +116,12 @@ def evaluate_folders(
     regions: Mapping[str, Members] | None = None,
     ignore_label: int | None = None,
     definitions: Definitions | None = None,
+    cluster: ClusterSettings | None = None,
 ) -> Iterator[list[ClassScore]]:
     """Score each prediction in a folder against the labels of the same name, case by case.
 
-    Names, classes and all that follows are those of ``evaluate_volumes``.
+    Names, classes and all that follows are those of ``evaluate_volumes``; with workers in
+    ``cluster`` they do it, and cases come in the same order.
 
     ``pair_by_name`` tells which files go together; ``unpredicted`` which references are left out.
 
@@ -132,18 +137,25 @@ def evaluate_folders(
             "its labels' file name, for example case_01.nii.gz in both folders."
         )
     wanted = None if classes is None else list(classes)
-    return (
-        evaluate_volumes(
-            read_volume(first),
-            read_volume(second),
-            case=scan_name(second),
-            class_names=class_names,
-            classes=wanted,
-            regions=regions,
-            ignore_label=ignore_label,
-            definitions=definitions,
-        )
-        for first, second in pairs
+    score = partial(
+        _evaluate_pair,
+        class_names=class_names,
+        classes=wanted,
+        regions=regions,
+        ignore_label=ignore_label,
+        definitions=definitions,
+    )
+    if cluster is not None and cluster.is_any:
+        from napari_medcontext.core.cohort.scoring import score_by_workers
+
+        return score_by_workers(cluster, score, pairs)
+    return map(score, pairs)
+
+
+def _evaluate_pair(pair: tuple[Path, Path], **how: Any) -> list[ClassScore]:
+    prediction, reference = pair
+    return evaluate_volumes(
+        read_volume(prediction), read_volume(reference), case=scan_name(reference), **how
     )
 
 

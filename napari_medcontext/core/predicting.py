@@ -1,21 +1,12 @@
-"""Predict many scans, one after the other: a bad one is told and passed over."""
+"""Predict many scans, here or by several workers: a bad one is told and passed over."""
 
 from __future__ import annotations
 
-import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from napari_medcontext.core.channels import read_channels
-from napari_medcontext.core.cleaning import Cleaning, cleaned
 from napari_medcontext.core.config import Case
-from napari_medcontext.core.errors import MedContextError, SettingsError
 from napari_medcontext.core.events import (
     Event,
     PredictionFailed,
@@ -24,21 +15,18 @@ from napari_medcontext.core.events import (
     RunFinished,
 )
 from napari_medcontext.core.folder import WorkFolder
-from napari_medcontext.core.io import make_folder, write_volume
+from napari_medcontext.core.io import make_folder
 from napari_medcontext.core.log_table import LogTable
-from napari_medcontext.core.prediction_ledger import LEDGER_COLUMNS, Made
-from napari_medcontext.core.prediction_plan import (
-    LEDGER,
-    PredictSpec,
-    labels_path,
-    probability_path,
-    refuse_overwriting_scans,
+from napari_medcontext.core.predicted_scan import (
+    Errand,
+    Outcome,
+    predict_scan,
+    predictor_for,
+    reader_for,
 )
-from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.prediction_ledger import LEDGER_COLUMNS, Made
+from napari_medcontext.core.prediction_plan import LEDGER, PredictSpec, refuse_overwriting_scans
 from napari_medcontext.core.volume import Volume
-
-if TYPE_CHECKING:
-    from napari_medcontext.core.inference import Prediction, Predictor
 
 MOST_TOLD = 20
 """So many scans that failed are told at the end; the ledger has all."""
@@ -51,14 +39,15 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
 
     A scan that cannot be read or predicted is told by a ``PredictionFailed``, and the next one
     is taken; the last event says which they were. The next scan is read while one is computed,
-    so at most two are in memory. What was done is noted in ``LEDGER``, beside the results.
+    so at most two are in memory, of this process or of each worker. What was done is noted in
+    ``LEDGER``, beside the results, by this process alone.
 
     Parameters
     ----------
     folder
         Where whoever watches may ask to stop.
     spec
-        What to predict.
+        What to predict, and by which workers.
 
     Raises
     ------
@@ -68,51 +57,54 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     refuse_overwriting_scans(spec)
     total = len(spec.scans)
     yield PredictionProgress(spec.scans[0].name, 0, total, 0.0)
-    from napari_medcontext.core.inference import Cancelled, load_predictor
-
-    predictor = load_predictor(RunFolder(spec.run), spec.weights)
-    if spec.cleaning.is_any and predictor.classes.regions:
-        raise SettingsError(
-            "This run predicts nested regions, of which a piece may lie inside another. Only "
-            "classes that exclude each other can be cleaned up."
-        )
-    make_folder(spec.out)
     ledger = LogTable(spec.out / LEDGER, LEDGER_COLUMNS)
     failed: dict[str, str] = {}
-    for done, (case, read) in enumerate(_read_ahead(spec.scans, predictor)):
-        started, made = time.perf_counter(), Made.of(case, spec)
-        row: dict[str, object] = {"name": case.name, **vars(made)}
-        try:
-            prediction = yield from _predicted(
-                predictor, read(), spec, (case.name, done, total), lambda: _stopped(folder)
-            )
-        except Cancelled:
-            count = done - len(failed)
-            yield RunFinished("stopped", done, f"Stopped; {count} scans were predicted.")
-            return
-        except Exception as error:
-            failed[case.name] = _reason(error, folder)
-            ledger.append([{**row, "problem": failed[case.name]}])
-            yield PredictionFailed(case.name, failed[case.name])
+    done = 0
+    for item in _outcomes(spec, lambda: folder.command() == "stop"):
+        if isinstance(item, Event):
+            yield item
             continue
-        labels = _write(_tidied(prediction, spec.cleaning), spec, case)
-        seconds = time.perf_counter() - started
-        ledger.append([{**row, "labels": labels.name, "seconds": f"{seconds:.1f}"}])
-        yield PredictionSaved(
-            case.name, labels, labels.parent if spec.probabilities else None, seconds
-        )
-    yield _finished(spec, failed)
+        done += 1
+        ledger.append([_row(item)])
+        name = item.errand.case.name
+        if item.problem:
+            failed[name] = item.problem
+            if item.detail:
+                folder.note(item.detail)
+        yield _told(item, spec)
+    if done < total:
+        yield RunFinished("stopped", done, f"Stopped; {done - len(failed)} scans were predicted.")
+    else:
+        yield _finished(spec, failed)
+
+
+def _outcomes(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterator[Event | Outcome]:
+    """Yield what becomes of each scan, and how far they are; fewer than all if stopped."""
+    if spec.cluster.is_any:
+        from napari_medcontext.core.cohort.predicting import predict_by_workers
+
+        return predict_by_workers(spec, should_stop)
+    return _predict_here(spec, should_stop)
+
+
+def _predict_here(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterator[Event | Outcome]:
+    predictor = predictor_for(spec)
+    make_folder(spec.out)
+    for done, (case, read) in enumerate(_read_ahead(spec.scans, reader_for(predictor))):
+        work = predict_scan(predictor, read, spec, Errand(case, Made.of(case, spec)))
+        outcome = yield from _watched(work, (case.name, done, len(spec.scans)), should_stop)
+        if outcome is None:
+            return
+        yield outcome
 
 
 def _read_ahead(
-    cases: Sequence[Case], predictor: Predictor
+    cases: Sequence[Case], read: Callable[[Case], list[Volume]]
 ) -> Iterator[tuple[Case, Callable[[], list[Volume]]]]:
     """Yield each case with what returns its channels, read while the one before is used.
 
     To be called once: nothing here holds a scan that was handed out.
     """
-    resample = predictor.config.data.resample
-    read = partial(read_channels, names=predictor.channels, resample=resample)
     coming: deque[Future[list[Volume]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="medcontext-scans") as pool:
         coming.append(pool.submit(read, cases[0]))
@@ -122,44 +114,39 @@ def _read_ahead(
             yield case, lambda: coming.popleft().result()
 
 
-def _predicted(
-    predictor: Predictor,
-    channels: Sequence[Volume],
-    spec: PredictSpec,
-    place: tuple[str, int, int],
-    stopped: Callable[[], bool],
-) -> Generator[Event, None, Prediction]:
-    """Predict one scan, telling how far it is every now and then."""
-    from napari_medcontext.core.inference import Cancelled
-
-    work = predictor.predict(*channels, probabilities=spec.probabilities)
+def _watched(
+    work: Generator[float, None, Outcome], place: tuple[str, int, int], stop: Callable[[], bool]
+) -> Generator[Event, None, Outcome | None]:
+    """Predict one scan, telling how far it is every now and then; return None if stopped."""
     reported = -1.0
     while True:
         try:
             fraction = next(work)
         except StopIteration as end:
-            prediction: Prediction = end.value
-            return prediction
-        if stopped():
-            raise Cancelled
+            outcome: Outcome = end.value
+            return outcome
+        if stop():
+            work.close()
+            return None
         if fraction - reported >= REPORTED_EVERY:
             reported = fraction
             yield PredictionProgress(*place, fraction)
 
 
-def _tidied(prediction: Prediction, cleaning: Cleaning) -> Prediction:
-    if not cleaning.is_any:
-        return prediction
-    return replace(prediction, labels=cleaned(prediction.labels, cleaning).labels)
+def _row(outcome: Outcome) -> Mapping[str, object]:
+    row: dict[str, object] = {"name": outcome.errand.case.name, **vars(outcome.errand.made)}
+    if outcome.problem:
+        return {**row, "problem": outcome.problem}
+    return {**row, "labels": outcome.files[-1].name, "seconds": f"{outcome.seconds:.1f}"}
 
 
-def _write(prediction: Prediction, spec: PredictSpec, case: Case) -> Path:
-    """Write the labels last: where they are, all is."""
-    labels = labels_path(spec.out, case)
-    for class_id, array in prediction.probabilities.items():
-        volume = prediction.labels.with_array(array, class_names={})
-        write_volume(probability_path(labels, class_id), volume)
-    return write_volume(labels, prediction.labels)
+def _told(outcome: Outcome, spec: PredictSpec) -> PredictionSaved | PredictionFailed:
+    name = outcome.errand.case.name
+    if outcome.problem:
+        return PredictionFailed(name, outcome.problem)
+    labels = outcome.files[-1]
+    probabilities = labels.parent if spec.probabilities else None
+    return PredictionSaved(name, labels, probabilities, outcome.seconds)
 
 
 def _finished(spec: PredictSpec, failed: Mapping[str, str]) -> RunFinished:
@@ -173,14 +160,3 @@ def _finished(spec: PredictSpec, failed: Mapping[str, str]) -> RunFinished:
         told.append(f"… and {len(failed) - MOST_TOLD} more; {spec.out / LEDGER} names them all.")
     lead = f"Predicted {total - len(failed)} of {total} scans; {len(failed)} could not be:"
     return RunFinished("failed", total, "\n".join([lead, *told]))
-
-
-def _stopped(folder: WorkFolder) -> bool:
-    return folder.command() == "stop"
-
-
-def _reason(error: Exception, folder: WorkFolder) -> str:
-    if isinstance(error, MedContextError):
-        return str(error)
-    folder.note(traceback.format_exc())
-    return f"Something unexpected happened ({type(error).__name__}: {error})."

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from napari_medcontext.core.cases import quoted
 from napari_medcontext.core.cleaning import Cleaning
+from napari_medcontext.core.cohort import ClusterSettings
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.folder import WorkFolder
@@ -29,6 +30,7 @@ class PredictSpec(Settings):
     weights: Literal["student", "teacher", "mean"] = "student"
     probabilities: bool = False
     cleaning: Cleaning = Cleaning()
+    cluster: ClusterSettings = ClusterSettings()
 
 
 class PredictFolder(WorkFolder):

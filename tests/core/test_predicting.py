@@ -75,16 +75,16 @@ def test_bad_scans_are_passed_over_and_named_with_reasons_at_the_end(spec, tmp_p
 
 
 def test_fault_that_nobody_foresaw_costs_one_scan_and_is_logged(spec, tmp_path, monkeypatch):
-    from napari_medcontext.core import predicting
+    from napari_medcontext.core import predicted_scan
 
-    real = predicting.read_channels
+    real = predicted_scan.read_channels
 
     def read(case, **settings):
         if case.name == "d":
             raise IndexError("out of the blue")
         return real(case, **settings)
 
-    monkeypatch.setattr(predicting, "read_channels", read)
+    monkeypatch.setattr(predicted_scan, "read_channels", read)
     *events, last = predicted(spec, tmp_path / "work")
     failed = {event.name: event.reason for event in events if isinstance(event, PredictionFailed)}
     assert "IndexError: out of the blue" in failed["d"]

@@ -1,0 +1,133 @@
+"""One scan of many that are predicted: read, computed, tidied and written."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_medcontext.core.channels import read_channels
+from napari_medcontext.core.cleaning import Cleaning, cleaned
+from napari_medcontext.core.config import Case
+from napari_medcontext.core.errors import MedContextError, SettingsError
+from napari_medcontext.core.io import write_volume
+from napari_medcontext.core.prediction_ledger import Made
+from napari_medcontext.core.prediction_plan import PredictSpec, labels_path, probability_path
+from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.volume import Volume
+
+if TYPE_CHECKING:
+    from napari_medcontext.core.device import Compute
+    from napari_medcontext.core.inference import Prediction, Predictor
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A scan to predict, and what its result is made by."""
+
+    case: Case
+    made: Made
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a scan: the files written for it, its labels last, or why there are none.
+
+    ``detail`` is the traceback of a problem that nobody foresaw.
+    """
+
+    errand: Errand
+    files: tuple[Path, ...] = ()
+    seconds: float = 0.0
+    problem: str = ""
+    detail: str = ""
+
+
+def predictor_for(spec: PredictSpec, compute: Compute | None = None) -> Predictor:
+    """Load the weights to predict with.
+
+    Raises
+    ------
+    MedContextError
+        If there are none, or their results cannot be tidied as asked.
+    """
+    from napari_medcontext.core.inference import load_predictor
+
+    predictor = load_predictor(RunFolder(spec.run), spec.weights, compute)
+    if spec.cleaning.is_any and predictor.classes.regions:
+        raise SettingsError(
+            "This run predicts nested regions, of which a piece may lie inside another. Only "
+            "classes that exclude each other can be cleaned up."
+        )
+    return predictor
+
+
+def reader_for(predictor: Predictor) -> Callable[[Case], list[Volume]]:
+    """Return what reads a case's channels as a run takes them."""
+    resample = predictor.config.data.resample
+    return partial(read_channels, names=predictor.channels, resample=resample)
+
+
+def predict_scan(
+    predictor: Predictor, read: Callable[[], list[Volume]], spec: PredictSpec, errand: Errand
+) -> Generator[float, None, Outcome]:
+    """Predict one scan and write the result whole or not at all.
+
+    Parameters
+    ----------
+    predictor
+        From ``predictor_for``.
+    read
+        Returns the scan's channels.
+    spec
+        What to make of it, and in which folder.
+    errand
+        Which scan it is.
+
+    Yields
+    ------
+    float
+        Share of the windows that are done; first 0, when the scan is read.
+
+    Returns
+    -------
+    Outcome
+        Also of a scan that cannot be read or predicted.
+
+    Raises
+    ------
+    MedContextError
+        If the result cannot be written.
+    """
+    started = time.perf_counter()
+    try:
+        channels = read()
+        yield 0.0
+        prediction = yield from predictor.predict(*channels, probabilities=spec.probabilities)
+    except MedContextError as error:
+        return Outcome(errand, problem=str(error))
+    except Exception as error:
+        problem = f"Something unexpected happened ({type(error).__name__}: {error})."
+        return Outcome(errand, problem=problem, detail=traceback.format_exc())
+    files = _write(_tidied(prediction, spec.cleaning), spec, errand.case)
+    return Outcome(errand, files, time.perf_counter() - started)
+
+
+def _tidied(prediction: Prediction, cleaning: Cleaning) -> Prediction:
+    if not cleaning.is_any:
+        return prediction
+    return replace(prediction, labels=cleaned(prediction.labels, cleaning).labels)
+
+
+def _write(prediction: Prediction, spec: PredictSpec, case: Case) -> tuple[Path, ...]:
+    """Write the labels last: where they are, all is."""
+    labels = labels_path(spec.out, case)
+    files = []
+    for class_id, array in prediction.probabilities.items():
+        volume = prediction.labels.with_array(array, class_names={})
+        files.append(write_volume(probability_path(labels, class_id), volume))
+    return *files, write_volume(labels, prediction.labels)
