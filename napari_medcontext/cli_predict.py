@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from napari_medcontext import cli_inputs as inputs
+from napari_medcontext.core.bundles import require_source
 from napari_medcontext.core.cleaning import Cleaning
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.io import require_writable
@@ -17,7 +18,6 @@ from napari_medcontext.core.prediction_plan import (
     existing_results,
     refuse_overwriting_scans,
 )
-from napari_medcontext.core.run import RunFolder
 from napari_medcontext.progress import say
 
 
@@ -30,7 +30,7 @@ def planned(given: Mapping[str, Any], console: Console) -> PredictSpec | None:
         If there is no scan or no run, or results would overwrite what is not theirs.
     """
     cases = inputs.scans_to_predict(given["images"])
-    RunFolder(given["run"]).spec()
+    require_source(given["run"])
     require_writable(given["out"])
     spec = PredictSpec(
         run=given["run"].absolute(),

@@ -32,11 +32,11 @@ from napari_medcontext.core.prediction_plan import (
     probability_path,
     refuse_overwriting_scans,
 )
-from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.volume import Volume
 
 if TYPE_CHECKING:
-    from napari_medcontext.core.inference import Prediction, Predictor
+    from napari_medcontext.core.bundles.opening import Predicts
+    from napari_medcontext.core.inference import Prediction
 
 MOST_TOLD = 20
 """So many scans that failed are told at the end; the ledger has all."""
@@ -66,9 +66,10 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
     refuse_overwriting_scans(spec)
     total = len(spec.scans)
     yield PredictionProgress(spec.scans[0].name, 0, total, 0.0)
-    from napari_medcontext.core.inference import Cancelled, load_predictor
+    from napari_medcontext.core.bundles.opening import open_source
+    from napari_medcontext.core.inference import Cancelled
 
-    predictor = load_predictor(RunFolder(spec.run), spec.weights)
+    predictor = open_source(spec.run, spec.weights)
     if spec.cleaning.is_any and predictor.classes.regions:
         raise SettingsError(
             "This run predicts nested regions, of which a piece may lie inside another. Only "
@@ -117,7 +118,7 @@ def _read_ahead(cases: Sequence[Case]) -> Iterator[tuple[Case, Callable[[], Volu
 
 
 def _predicted(
-    predictor: Predictor,
+    predictor: Predicts,
     scan: Volume,
     spec: PredictSpec,
     place: tuple[str, int, int],

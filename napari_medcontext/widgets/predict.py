@@ -106,7 +106,7 @@ class PredictDock(QWidget):
             item.setCheckState(Qt.Checked if chosen else Qt.Unchecked)
 
     def _build(self) -> None:
-        self.runs = RunChooser("predict")
+        self.runs = RunChooser("predict", bundles=True)
         self.run_path = self.runs.path
         self.scans = QListWidget()
         self.scans.setObjectName("predict_scans")

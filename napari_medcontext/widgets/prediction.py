@@ -11,6 +11,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 
+from napari_medcontext.core.bundles import is_bundle
 from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.prediction_plan import PredictFolder, PredictSpec, probability_path
@@ -31,7 +32,7 @@ class Prediction(ChildWork):
     viewer
         The napari viewer that the answers are added to.
     run
-        Whose weights predict.
+        Whose weights predict: a run's, or a MONAI bundle's by the path of its folder.
     images, scans
         The image layers, and what was taken from each.
     weights
@@ -77,7 +78,7 @@ class Prediction(ChildWork):
         self._viewer = viewer
         self._run = run
         # As the run is now: its folder may be gone when the answers come.
-        self._spec = run.spec()
+        self._spec = None if is_bundle(run.path) else run.spec()
         self._weights = weights
         self._targets = {case.name: image for case, image in zip(cases, images, strict=True)}
         self._dropped: list[str] = []
