@@ -17,6 +17,7 @@ from rich.console import Console
 from napari_medcontext import __version__
 from napari_medcontext import cli_check as checking
 from napari_medcontext import cli_cohort as cohort
+from napari_medcontext import cli_export as exporting
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
 from napari_medcontext import cli_predict as predicting
@@ -253,6 +254,22 @@ def probe(  # each argument is one option of the command
     from napari_medcontext.core.probe import ProbeFolder
 
     _finish(ProbeFolder(out).create(probing.planned(context.params)))
+
+
+@app.command()
+def export(
+    run: exporting.Run,
+    to: exporting.To,
+    out: exporting.Out,
+    weights: exporting.Weights = exporting.OneNetwork.student,
+) -> None:
+    """Write a trained run in a form that other programs open, and check that it answers the same.
+
+    Example: **medcontext export runs/organs --to bundle --out organs-bundle**
+    """
+    from napari_medcontext.core.export import export_run
+
+    print(export_run(RunFolder(run), to.value, out.absolute(), weights.value).text)
 
 
 @app.command()

@@ -186,7 +186,7 @@ Seed = Annotated[int | None, _setting("seed")]
 Device = Annotated[DeviceName | None, _setting("device")]
 
 # predict
-Run = Annotated[Path, typer.Argument(help="Run folder of a training.")]
+Run = Annotated[Path, typer.Argument(help="Run folder of a training, or folder of a MONAI bundle.")]
 NewScans = Annotated[list[Path], typer.Argument(help="Scans, or folders of scans.")]
 LabelsOut = Annotated[Path, typer.Option(help="Folder to write the predicted labels to.")]
 Weights = Annotated[

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from napari_medcontext import cli_cohort as cohort
 from napari_medcontext import cli_inputs as inputs
+from napari_medcontext.core.bundles import channels_of, require_source
 from napari_medcontext.core.cleaning import Cleaning
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.io import require_writable
@@ -18,7 +19,6 @@ from napari_medcontext.core.prediction_plan import (
     existing_results,
     refuse_overwriting_scans,
 )
-from napari_medcontext.core.run import RunFolder
 from napari_medcontext.progress import say
 
 
@@ -30,8 +30,8 @@ def planned(given: Mapping[str, Any], console: Console) -> PredictSpec | None:
     ScanError, RunError
         If there is no scan or no run, or results would overwrite what is not theirs.
     """
-    channels = RunFolder(given["run"]).spec().channels
-    cases = inputs.scans_to_predict(given["images"], channels)
+    require_source(given["run"])
+    cases = inputs.scans_to_predict(given["images"], channels_of(given["run"]))
     require_writable(given["out"])
     spec = PredictSpec(
         run=given["run"].absolute(),

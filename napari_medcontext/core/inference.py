@@ -64,6 +64,11 @@ class Predictor:
     token: MaskToken | None = None
     channels: Sequence[str] = ()
 
+    @property
+    def resamples(self) -> bool:
+        """Whether channels on another grid than the first are to be brought onto it."""
+        return self.config.data.resample
+
     def predict(
         self, *channels: Volume, probabilities: bool = False
     ) -> Generator[float, None, Prediction]:

@@ -17,12 +17,12 @@ from napari_medcontext.core.errors import MedContextError, SettingsError
 from napari_medcontext.core.io import write_volume
 from napari_medcontext.core.prediction_ledger import Made
 from napari_medcontext.core.prediction_plan import PredictSpec, labels_path, probability_path
-from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.volume import Volume
 
 if TYPE_CHECKING:
+    from napari_medcontext.core.bundles.opening import Predicts
     from napari_medcontext.core.device import Compute
-    from napari_medcontext.core.inference import Prediction, Predictor
+    from napari_medcontext.core.inference import Prediction
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Outcome:
     detail: str = ""
 
 
-def predictor_for(spec: PredictSpec, compute: Compute | None = None) -> Predictor:
+def predictor_for(spec: PredictSpec, compute: Compute | None = None) -> Predicts:
     """Load the weights to predict with.
 
     Raises
@@ -55,9 +55,9 @@ def predictor_for(spec: PredictSpec, compute: Compute | None = None) -> Predicto
     MedContextError
         If there are none, or their results cannot be tidied as asked.
     """
-    from napari_medcontext.core.inference import load_predictor
+    from napari_medcontext.core.bundles.opening import open_source
 
-    predictor = load_predictor(RunFolder(spec.run), spec.weights, compute)
+    predictor = open_source(spec.run, spec.weights, compute)
     if spec.cleaning.is_any and predictor.classes.regions:
         raise SettingsError(
             "This run predicts nested regions, of which a piece may lie inside another. Only "
@@ -66,14 +66,13 @@ def predictor_for(spec: PredictSpec, compute: Compute | None = None) -> Predicto
     return predictor
 
 
-def reader_for(predictor: Predictor) -> Callable[[Case], list[Volume]]:
+def reader_for(predictor: Predicts) -> Callable[[Case], list[Volume]]:
     """Return what reads a case's channels as a run takes them."""
-    resample = predictor.config.data.resample
-    return partial(read_channels, names=predictor.channels, resample=resample)
+    return partial(read_channels, names=predictor.channels, resample=predictor.resamples)
 
 
 def predict_scan(
-    predictor: Predictor, read: Callable[[], list[Volume]], spec: PredictSpec, errand: Errand
+    predictor: Predicts, read: Callable[[], list[Volume]], spec: PredictSpec, errand: Errand
 ) -> Generator[float, None, Outcome]:
     """Predict one scan and write the result whole or not at all.
 

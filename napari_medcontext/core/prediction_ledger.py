@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from napari_medcontext.core.bundles import weights_in
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.prediction_plan import LEDGER, PredictSpec, labels_path
-from napari_medcontext.core.run import RunFolder
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Made:
     @classmethod
     def of(cls, case: Case, spec: PredictSpec) -> Made:
         """Return what the result of a scan would be made by now."""
-        state = RunFolder(spec.run).state_to_predict_with()
+        state = weights_in(spec.run)
         return cls(
             str(case.image),
             " ".join(map(_stamp, (case.image, *case.further))),

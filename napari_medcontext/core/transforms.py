@@ -33,6 +33,8 @@ Patch = Mapping[str, Tensor]
 
 SHARED_BACKGROUND = 0.1
 """Share of exactly-zero voxels from which zero counts as outside the patient."""
+PERCENTILES = (0.5, 99.5)
+"""Between these of the patient's intensities ``percentile`` clips."""
 
 
 def normalise(array: npt.NDArray[Any], settings: DataSettings) -> FloatArray:
@@ -52,7 +54,7 @@ def normalise(array: npt.NDArray[Any], settings: DataSettings) -> FloatArray:
     if inside.size == 0 or inside.size > (1 - SHARED_BACKGROUND) * values.size:
         inside = values.ravel()
     if settings.intensity == "percentile":
-        low, high = np.percentile(inside, (0.5, 99.5))
+        low, high = np.percentile(inside, PERCENTILES)
         values, inside = np.clip(values, low, high), np.clip(inside, low, high)
     mean, deviation = inside.mean(dtype=np.float64), inside.std(dtype=np.float64)
     scaled: FloatArray = ((values - mean) / max(float(deviation), 1e-8)).astype(np.float32)

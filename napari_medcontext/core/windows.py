@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from napari_medcontext.core.device import Compute, explained_memory_errors
 from napari_medcontext.core.padding import padded_to
 
+SIGMA_SCALE = 0.125
+"""Deviation of the Gaussian that weights a window, as a share of the window's sides."""
 MEMORY_ADVICE = "Choose a coarser spacing, a smaller patch size or network, or the CPU."
 
 Result = TypeVar("Result")
@@ -97,7 +99,7 @@ def window_boxes(shape: Sequence[int], window: Size, overlap: float) -> list[Box
 def window_weight(window: Size) -> Tensor:
     """Return how much each voxel of a window counts, shape ``(x, y, z)``: a Gaussian."""
     weight: Tensor = compute_importance_map(
-        window, mode="gaussian", sigma_scale=0.125, dtype=torch.float32
+        window, mode="gaussian", sigma_scale=SIGMA_SCALE, dtype=torch.float32
     )
     return weight
 

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_medcontext.core.bundles import channels_of
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.layer_channels import channel_layers
 from napari_medcontext.pairing import scan_layers
@@ -72,7 +73,7 @@ class PredictDock(QWidget):
             images = self.ticked()
             if not images:
                 raise ScanError("No scan is ticked. Tick the scans to predict.")
-            layers, channels = list(self._viewer.layers), run.spec().channels
+            layers, channels = list(self._viewer.layers), channels_of(run.path)
             # Of a scan of several channels, any layer may be ticked, or all.
             firsts = (channel_layers(image, layers, channels)[0] for image in images)
             images = list(dict.fromkeys(firsts))
@@ -109,7 +110,7 @@ class PredictDock(QWidget):
             item.setCheckState(Qt.Checked if chosen else Qt.Unchecked)
 
     def _build(self) -> None:
-        self.runs = RunChooser("predict")
+        self.runs = RunChooser("predict", bundles=True)
         self.run_path = self.runs.path
         self.scans = QListWidget()
         self.scans.setObjectName("predict_scans")

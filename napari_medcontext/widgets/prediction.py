@@ -11,10 +11,12 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 
+from napari_medcontext.core.bundles import is_bundle
 from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.prediction_plan import PredictFolder, PredictSpec, probability_path
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.training_settings import DataSettings
 from napari_medcontext.snapshots import Scan, planned_cases, writer
 from napari_medcontext.viewer_layers import add_prediction
 from napari_medcontext.widgets.child_work import ChildWork
@@ -31,7 +33,7 @@ class Prediction(ChildWork):
     viewer
         The napari viewer that the answers are added to.
     run
-        Whose weights predict.
+        Whose weights predict: a run's, or a MONAI bundle's by the path of its folder.
     images, scans
         The image layers, and what was taken from each.
     weights
@@ -67,7 +69,10 @@ class Prediction(ChildWork):
             weights=weights,
             probabilities=probabilities,
         )
-        write_scans = writer(scans, cases, run.spec().config.data)
+        # As the run is now: its folder may be gone when the answers come.
+        learned = None if is_bundle(run.path) else run.spec()
+        data = DataSettings() if learned is None else learned.config.data
+        write_scans = writer(scans, cases, data)
 
         def prepare() -> None:
             write_scans()
@@ -75,9 +80,7 @@ class Prediction(ChildWork):
 
         super().__init__(folder, prepare, f"Predicting with {run.name}", (SCANS, ANSWERS))
         self._viewer = viewer
-        self._run = run
-        # As the run is now: its folder may be gone when the answers come.
-        self._spec = run.spec()
+        self._run, self._spec = run, learned
         self._weights = weights
         self._targets = {case.name: image for case, image in zip(cases, images, strict=True)}
         self._dropped: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_medcontext.core.bundles import is_bundle, require_source
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.widgets.parts import folder_chooser, label, row
@@ -20,15 +21,20 @@ class RunChooser(QWidget):
     ----------
     dock
         Begins the names of the controls.
+    bundles
+        Whether the folder of a MONAI bundle will do too.
     """
 
     changed = Signal()
     """Another folder is named."""
 
-    def __init__(self, dock: str) -> None:
+    def __init__(self, dock: str, *, bundles: bool = False) -> None:
         super().__init__()
+        self._bundles = bundles
         self.path, browse = folder_chooser(
-            dock, "Folder of a run; one that is still training works too."
+            dock,
+            "Folder of a run; one that is still training works too."
+            + " So does a MONAI bundle." * bundles,
         )
         self.message = label(f"{dock}_run_message")
         self.message.setVisible(False)
@@ -42,7 +48,7 @@ class RunChooser(QWidget):
 
     @property
     def run(self) -> RunFolder | None:
-        """The folder that is named, whether there is a run or not."""
+        """The folder that is named, whether there is a run, a bundle or neither in it."""
         path = self.path.text().strip()
         return RunFolder(path) if path else None
 
@@ -51,12 +57,15 @@ class RunChooser(QWidget):
 
         Raises
         ------
-        RunError, SettingsError
+        MedContextError
             If none is named, there is no run in the folder, or its settings cannot be read.
         """
         if self.run is None:
             raise RunError("There is no run folder. Name one beside “Run”.")
-        self.run.spec()
+        if self._is_bundle(self.run):
+            require_source(self.run.path)
+        else:
+            self.run.spec()
         return self.run
 
     def show_run(self, run: RunFolder | None) -> None:
@@ -71,8 +80,11 @@ class RunChooser(QWidget):
 
     def _look(self) -> None:
         try:
-            if self.run is not None:
+            if self.run is not None and not self._is_bundle(self.run):
                 self.run.require()
         except RunError as error:
             self.message.setText(f"⚠ {error}")
             self.message.setVisible(True)
+
+    def _is_bundle(self, run: RunFolder) -> bool:
+        return self._bundles and is_bundle(run.path)

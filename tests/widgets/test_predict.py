@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 import pytest
-from dock_helpers import SHAPE, close_by_user, docked, predict_dock
+from dock_helpers import SHAPE, close_by_user, docked, finish, predict_dock
 from napari._qt import qt_main_window
 
 from napari_medcontext.core.volume import Volume
@@ -100,3 +100,19 @@ def test_folder_without_a_run_is_told_at_once(dock, qtbot, tmp_path):
     assert dock.runs.message.isVisibleTo(dock)
     dock.run_path.setText("")
     assert not dock.runs.message.isVisibleTo(dock)
+
+
+def test_bundle_in_place_of_a_run_predicts_too(viewer, finished_run, qtbot, temporary, tmp_path):
+    from napari_medcontext.core.export import export_run
+    from napari_medcontext.core.run import RunFolder
+
+    export_run(finished_run, "bundle", tmp_path / "organs")
+    dock = predict_dock(viewer, RunFolder(tmp_path / "organs"), "scan 1")
+    qtbot.wait(600)
+    assert not dock.runs.message.isVisibleTo(dock)
+    finish(qtbot, dock, dock.predict_button.click)
+    assert "Predicted 1 scan" in dock.message.text()
+    assert "scan 1 · organs student" in viewer.layers
+    (tmp_path / "organs" / "models" / "model.pt").unlink()
+    dock.predict_button.click()
+    assert "has no models/model.pt" in dock.message.text()

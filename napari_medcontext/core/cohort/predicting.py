@@ -20,6 +20,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from napari_medcontext.core.bundles import is_bundle
 from napari_medcontext.core.cohort.cluster import dask_distributed, opened
 from napari_medcontext.core.cohort.handed_out import AT_ONCE, Done, HandedOut, Lost, Told, tell
 from napari_medcontext.core.events import Event, PredictionProgress, Warned
@@ -35,9 +36,10 @@ from napari_medcontext.core.predicted_scan import (
 from napari_medcontext.core.prediction_ledger import Made
 from napari_medcontext.core.prediction_plan import PredictSpec
 from napari_medcontext.core.run import RunFolder
+from napari_medcontext.core.training_settings import DeviceSettings
 
 if TYPE_CHECKING:
-    from napari_medcontext.core.inference import Predictor
+    from napari_medcontext.core.bundles.opening import Predicts
 
 STAGING = ".predicting-"
 """How the folder begins in which workers leave their results."""
@@ -150,12 +152,13 @@ def _telling(work: Generator[float, None, Outcome]) -> Generator[float, None, Ou
 
 
 @lru_cache(maxsize=1)
-def _loaded(spec: PredictSpec) -> Predictor:
+def _loaded(spec: PredictSpec) -> Predicts:
     """Load the weights once a worker, to compute with the threads that dask gave it."""
     from napari_medcontext.core.device import choose_compute
 
     granted = dask_distributed().get_worker().state.nthreads
-    settings = RunFolder(spec.run).spec().config.device
+    bundle = is_bundle(spec.run)
+    settings = DeviceSettings() if bundle else RunFolder(spec.run).spec().config.device
     threads = min(settings.threads or granted, granted)
     return predictor_for(spec, choose_compute(settings.model_copy(update={"threads": threads})))
 

@@ -6,7 +6,7 @@ A name is one of ``NETWORKS``, one that an installed package offers (see ``forei
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from napari_medcontext.core.networks import foreign
@@ -29,6 +29,7 @@ __all__ = [
     "PatchSize",
     "Size",
     "Tokens",
+    "build_named",
     "build_network",
     "check_patch_size",
     "find_network",
@@ -134,3 +135,17 @@ def build_network(
     return foreign.built_and_tried(
         network, settings.name, settings.size, channels, classes, patch_size
     )
+
+
+def build_named(
+    name: str, size: Size, channels: int, classes: int, patch_size: Sequence[int]
+) -> nn.Module:
+    """Build a network from plain values alone, as the config of a bundle holds them.
+
+    Parameters and errors are those of ``build_network``.
+    """
+    from napari_medcontext.core.training_settings import NetworkSettings
+
+    x, y, z = patch_size
+    settings = NetworkSettings(name=name, size=size)
+    return build_network(settings, channels=channels, classes=classes, patch_size=(x, y, z))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from monai.networks.nets import DynUNet
 from torch import Tensor, nn
@@ -29,25 +31,12 @@ class DeeplySupervisedDynUNet(DynUNet):  # type: ignore[misc]
 
     Parameters
     ----------
-    channels, classes
-        Channels of the input, classes of the output.
-    filters
-        Channels of each level, finest first.
+    **given
+        What MONAI's network is built from.
     """
 
-    def __init__(self, channels: int, classes: int, filters: tuple[int, ...]) -> None:
-        strides = (1, *[2] * (len(filters) - 1))
-        super().__init__(
-            spatial_dims=3,
-            in_channels=channels,
-            out_channels=classes,
-            kernel_size=[3] * len(filters),
-            strides=strides,
-            upsample_kernel_size=strides[1:],
-            filters=filters,
-            deep_supervision=True,
-            deep_supr_num=COARSER_OUTPUTS,
-        )
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
         for name in REGISTERED_TWICE:
             delattr(self, name)
 
@@ -60,6 +49,23 @@ class DeeplySupervisedDynUNet(DynUNet):  # type: ignore[misc]
         return [finest, *coarser] if self.training else finest
 
 
+def arguments(size: Size, channels: int, classes: int, patch_size: PatchSize) -> dict[str, Any]:
+    """Return what MONAI's DynUNet is built from."""
+    filters = FILTERS[size]
+    strides = (1, *[2] * (len(filters) - 1))
+    return {
+        "spatial_dims": 3,
+        "in_channels": channels,
+        "out_channels": classes,
+        "kernel_size": (3,) * len(filters),
+        "strides": strides,
+        "upsample_kernel_size": strides[1:],
+        "filters": filters,
+        "deep_supervision": True,
+        "deep_supr_num": COARSER_OUTPUTS,
+    }
+
+
 def build(size: Size, channels: int, classes: int, patch_size: PatchSize) -> nn.Module:
     """Build a U-Net of five levels with two convolutions each and instance norm."""
-    return DeeplySupervisedDynUNet(channels, classes, FILTERS[size])
+    return DeeplySupervisedDynUNet(**arguments(size, channels, classes, patch_size))

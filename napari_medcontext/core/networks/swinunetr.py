@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from monai.networks.nets import SwinUNETR
 from torch import nn
 
@@ -16,13 +18,18 @@ PUBLISHED_NAMES = (
 FEATURES = {"small": 12, "paper": 48}
 
 
+def arguments(size: Size, channels: int, classes: int, patch_size: PatchSize) -> dict[str, Any]:
+    """Return what MONAI's SwinUNETR is built from."""
+    return {
+        "in_channels": channels,
+        "out_channels": classes,
+        "feature_size": FEATURES[size],
+        "use_checkpoint": size == "paper",
+        "spatial_dims": 3,
+    }
+
+
 def build(size: Size, channels: int, classes: int, patch_size: PatchSize) -> nn.Module:
     """Build MONAI's SwinUNETR; the paper's size recomputes activations to save memory."""
-    network: nn.Module = SwinUNETR(
-        in_channels=channels,
-        out_channels=classes,
-        feature_size=FEATURES[size],
-        use_checkpoint=size == "paper",
-        spatial_dims=3,
-    )
+    network: nn.Module = SwinUNETR(**arguments(size, channels, classes, patch_size))
     return network

@@ -15,14 +15,19 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
+def arguments(size: Size, channels: int, classes: int, patch_size: PatchSize) -> dict[str, Any]:
+    """Return what MONAI's UNETR is built from."""
+    return {
+        "in_channels": channels,
+        "out_channels": classes,
+        "img_size": patch_size,
+        "proj_type": "perceptron",
+        "norm_name": "instance",
+        **SIZES[size],
+    }
+
+
 def build(size: Size, channels: int, classes: int, patch_size: PatchSize) -> nn.Module:
     """Build MONAI's UNETR with the linear patch embedding of the released code."""
-    network: nn.Module = UNETR(
-        in_channels=channels,
-        out_channels=classes,
-        img_size=patch_size,
-        proj_type="perceptron",
-        norm_name="instance",
-        **SIZES[size],
-    )
+    network: nn.Module = UNETR(**arguments(size, channels, classes, patch_size))
     return network
