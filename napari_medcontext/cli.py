@@ -16,6 +16,7 @@ from rich.console import Console
 
 from napari_medcontext import __version__
 from napari_medcontext import cli_check as checking
+from napari_medcontext import cli_fetch as fetching
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
 from napari_medcontext import cli_predict as predicting
@@ -241,6 +242,26 @@ def probe(  # each argument is one option of the command
     from napari_medcontext.core.probe import ProbeFolder
 
     _finish(ProbeFolder(out).create(probing.planned(context.params)))
+
+
+@app.command()
+def fetch(
+    context: typer.Context,
+    name: fetching.Name = None,
+    out: fetching.Out = None,
+    mirror: fetching.Mirror = None,
+) -> None:
+    """Download a public data set: checked, unpacked, and gone on with where it was cut.
+
+    Prints the path of its dataset.json. Example: **medcontext fetch spleen**
+    """
+    if name is None:
+        print(fetching.listing())
+        return
+    found = fetching.fetched(context.params, console)
+    if found is None:
+        raise typer.Exit(EXIT_STOPPED)
+    print(found)
 
 
 @app.command()
