@@ -16,6 +16,7 @@ from rich.console import Console
 
 from napari_medcontext import __version__
 from napari_medcontext import cli_check as checking
+from napari_medcontext import cli_data_preset as data_sets
 from napari_medcontext import cli_fetch as fetching
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
@@ -48,6 +49,7 @@ def train(  # each argument is one option of the command
     labels: options.Labels = None,
     unlabelled: options.Unlabelled = None,
     dataset: options.Dataset = None,
+    data_preset: data_sets.DataPresetName = None,
     validation: options.Validation = None,
     out: options.RunOut = None,
     resume: options.Resume = None,
@@ -78,12 +80,19 @@ def train(  # each argument is one option of the command
     if out is None:
         raise SettingsError("Say where to write the run with --out FOLDER (or use --resume).")
     changes = options.changed_settings(context.params)
-    run_config = inputs.settings(config, preset and preset.value, changes)
+    known = data_sets.chosen(data_preset)
+    run_config = inputs.settings(config, preset and preset.value, changes, known)
     unknown = run_config.data.ignore_label
     cases, names = inputs.training_cases(images, labels, dataset, unlabelled, unknown)
+    cases = data_sets.with_split(cases, known, console)
     cases = inputs.with_roles(cases, validation or [], run_config.objective)
     table = inputs.region_table(region, regions or inputs.regions_beside(config, region))
-    values = {"config": run_config, "cases": cases, "class_names": names, "regions": table}
+    values = {
+        "config": run_config,
+        "cases": cases,
+        "class_names": data_sets.class_names(names, known),
+        "regions": data_sets.region_table(table, known),
+    }
     _finish(RunFolder(out).create(validated(RunSpec, values, "the run")))
 
 
@@ -94,6 +103,7 @@ def check(
     labels: options.Labels = None,
     unlabelled: options.Unlabelled = None,
     dataset: options.Dataset = None,
+    data_preset: data_sets.DataPresetName = None,
     validation: options.Validation = None,
     config: options.Config = None,
     spacing: options.Spacing = None,
@@ -192,6 +202,7 @@ def compare_methods(  # each argument is one option of the command
     images: options.Images = None,
     labels: options.Labels = None,
     unlabelled: options.Unlabelled = None,
+    data_preset: data_sets.DataPresetName = None,
     test: study.Test = None,
     leave_one_out: study.LeaveOneOut = False,
     networks: study.Networks = "unet",
@@ -220,7 +231,7 @@ def compare_methods(  # each argument is one option of the command
     """
     from napari_medcontext.core.study.plan import StudyFolder
 
-    _finish(StudyFolder(out).create(study.planned(context.params)))
+    _finish(StudyFolder(out).create(study.planned(context.params, console)))
 
 
 @app.command()

@@ -67,6 +67,13 @@ class DataSettings(Settings):
         ge=1,
     )
 
+    classes: tuple[PositiveInt, ...] | None = setting(
+        None,
+        "Class ids in the labels that are learned; others count as background. Empty: all.",
+        title="Classes to learn",
+        min_length=1,
+    )
+
     @model_validator(mode="after")
     def _window_rises(self) -> DataSettings:
         if self.window[0] >= self.window[1]:

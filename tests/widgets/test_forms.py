@@ -19,6 +19,7 @@ OTHERS = {
         "patch_size": (96, 96, 96),
         "augmentation": "paper",
         "ignore_label": 255,
+        "classes": (1, 4, 11),
     },
     "masking": OTHER_MASKING,
     "objective": {
