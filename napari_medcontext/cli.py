@@ -17,7 +17,9 @@ from rich.console import Console
 from napari_medcontext import __version__
 from napari_medcontext import cli_check as checking
 from napari_medcontext import cli_cohort as cohort
+from napari_medcontext import cli_data_preset as data_sets
 from napari_medcontext import cli_export as exporting
+from napari_medcontext import cli_fetch as fetching
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
 from napari_medcontext import cli_predict as predicting
@@ -50,6 +52,7 @@ def train(  # each argument is one option of the command
     unlabelled: options.Unlabelled = None,
     dataset: options.Dataset = None,
     channels: options.Channels = None,
+    data_preset: data_sets.DataPresetName = None,
     validation: options.Validation = None,
     out: options.RunOut = None,
     resume: options.Resume = None,
@@ -81,12 +84,21 @@ def train(  # each argument is one option of the command
     if out is None:
         raise SettingsError("Say where to write the run with --out FOLDER (or use --resume).")
     changes = options.changed_settings(context.params)
-    run_config = inputs.settings(config, preset and preset.value, changes)
-    scans = inputs.training_scans(context.params, run_config.data.ignore_label)
-    cases = inputs.with_roles(scans.cases, validation or [], run_config.objective)
+    known = data_sets.chosen(data_preset)
+    run_config = inputs.settings(config, preset and preset.value, changes, known)
+    scans = inputs.training_scans(
+        context.params, run_config.data.ignore_label, presumed=data_sets.channels(known)
+    )
+    cases = data_sets.with_split(scans.cases, known, console)
+    cases = inputs.with_roles(cases, validation or [], run_config.objective)
     table = inputs.region_table(region, regions or inputs.regions_beside(config, region))
-    values = {"config": run_config, "cases": cases, "regions": table}
-    values |= {"class_names": scans.class_names, "channels": scans.channels}
+    values = {
+        "config": run_config,
+        "cases": cases,
+        "class_names": data_sets.class_names(scans.class_names, known),
+        "channels": scans.channels,
+        "regions": data_sets.region_table(table, known),
+    }
     _finish(RunFolder(out).create(validated(RunSpec, values, "the run")))
 
 
@@ -98,6 +110,7 @@ def check(
     unlabelled: options.Unlabelled = None,
     dataset: options.Dataset = None,
     channels: options.Channels = None,
+    data_preset: data_sets.DataPresetName = None,
     validation: options.Validation = None,
     config: options.Config = None,
     spacing: options.Spacing = None,
@@ -203,6 +216,7 @@ def compare_methods(  # each argument is one option of the command
     labels: options.Labels = None,
     unlabelled: options.Unlabelled = None,
     channels: options.Channels = None,
+    data_preset: data_sets.DataPresetName = None,
     test: study.Test = None,
     leave_one_out: study.LeaveOneOut = False,
     networks: study.Networks = "unet",
@@ -232,7 +246,7 @@ def compare_methods(  # each argument is one option of the command
     """
     from napari_medcontext.core.study.plan import StudyFolder
 
-    _finish(StudyFolder(out).create(study.planned(context.params)))
+    _finish(StudyFolder(out).create(study.planned(context.params, console)))
 
 
 @app.command()
@@ -270,6 +284,26 @@ def export(
     from napari_medcontext.core.export import export_run
 
     print(export_run(RunFolder(run), to.value, out.absolute(), weights.value).text)
+
+
+@app.command()
+def fetch(
+    context: typer.Context,
+    name: fetching.Name = None,
+    out: fetching.Out = None,
+    mirror: fetching.Mirror = None,
+) -> None:
+    """Download a public data set: checked, unpacked, and gone on with where it was cut.
+
+    Prints the path of its dataset.json. Example: **medcontext fetch spleen**
+    """
+    if name is None:
+        print(fetching.listing())
+        return
+    found = fetching.fetched(context.params, console)
+    if found is None:
+        raise typer.Exit(EXIT_STOPPED)
+    print(found)
 
 
 @app.command()

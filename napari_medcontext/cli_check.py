@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from napari_medcontext import cli_data_preset as data_sets
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext.progress import say, watched
 
@@ -34,16 +35,20 @@ def finds_what_stops(
     """
     from napari_medcontext.core.preflight import check_cases
 
-    config = inputs.settings(given["config"], None, changes)
-    scans = inputs.training_scans(given, config.data.ignore_label)
-    cases = inputs.with_roles(scans.cases, given["validation"] or [], config.objective)
-    work = check_cases(cases, config, scans.class_names, scans.channels)
-    findings: list[Finding] = watched(work, console)
+    preset = data_sets.chosen(given["data_preset"])
+    config = inputs.settings(given["config"], None, changes, preset)
+    scans = inputs.training_scans(
+        given, config.data.ignore_label, presumed=data_sets.channels(preset)
+    )
+    names = data_sets.class_names(scans.class_names, preset)
+    cases = data_sets.with_split(scans.cases, preset, console)
+    cases = inputs.with_roles(cases, given["validation"] or [], config.objective)
+    findings: list[Finding] = watched(check_cases(cases, config, names, scans.channels), console)
     findings = [*_left_over(given["images"], given["labels"]), *findings]
     for finding in findings:
         label, style = STYLES[finding.stops]
         say(console, f"{finding.what} {finding.remedy}".strip(), label=label, style=style)
-    say(console, _summary(findings, len(cases)))
+    say(console, _summary(findings, sum(case.role != "unused" for case in cases)))
     return any(finding.stops for finding in findings)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_medcontext.core.config import Case, RunConfig
+from napari_medcontext.core.data_presets import DataPreset
 from napari_medcontext.core.errors import ScanError, SettingsError
 from napari_medcontext.core.method_settings import ObjectiveSettings
 from napari_medcontext.core.networks import check_patch_size
@@ -17,9 +18,12 @@ from napari_medcontext.core.settings import load_settings_file, validated
 
 
 def settings(
-    file: Path | None, preset: str | None, changes: Mapping[str, Mapping[str, Any]]
+    file: Path | None,
+    preset: str | None,
+    changes: Mapping[str, Mapping[str, Any]],
+    data_preset: DataPreset | None = None,
 ) -> RunConfig:
-    """Return the defaults, changed by a file, then by a preset, then by single options.
+    """Return the defaults, changed by a file, then by presets, then by single options.
 
     Parameters
     ----------
@@ -29,6 +33,8 @@ def settings(
         Its name.
     changes
         Section to its changed settings.
+    data_preset
+        That of a public data set.
 
     Raises
     ------
@@ -39,6 +45,8 @@ def settings(
     config = RunConfig().updated({"training": {"preview_every": 0.0}})
     if file is not None:
         config = config.updated(_from_file(file))
+    if data_preset is not None:
+        config = config.updated(data_preset.changes)
     if preset is not None:
         # What a preset hides depends on the network, which an option may name.
         network = {name: changes[name] for name in ("network",) if name in changes}
@@ -93,7 +101,11 @@ class Scans(NamedTuple):
 
 
 def training_scans(
-    given: Mapping[str, Any], ignore_label: int | None = None, *, unlabelled: bool = True
+    given: Mapping[str, Any],
+    ignore_label: int | None = None,
+    *,
+    unlabelled: bool = True,
+    presumed: tuple[str, ...] = (),
 ) -> Scans:
     """Return the scans to train on, from wherever options name them.
 
@@ -105,6 +117,8 @@ def training_scans(
         The id that the settings take for “unknown”.
     unlabelled
         Whether scans without labels may join.
+    presumed
+        What the channels are where neither an option nor the data set names them.
 
     Raises
     ------
@@ -125,7 +139,7 @@ def training_scans(
     names: dict[int, str] = {}
     if dataset is not None and (images is not None or labels is not None):
         raise SettingsError("Name the scans once: by --dataset, or by --images and --labels.")
-    channels = _channels(given.get("channels"), dataset)
+    channels = _channels(given.get("channels"), dataset) or presumed
     if dataset is not None:
         cases, names = decathlon_cases(dataset, ignore_label)
         cases = with_unlabelled(cases, joining, channels)

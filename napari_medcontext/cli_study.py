@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from napari_medcontext import cli_data_preset as data_sets
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
 from napari_medcontext.core.config import Case, RunConfig
+from napari_medcontext.core.data_presets import DataPreset
 from napari_medcontext.core.errors import ScanError, SettingsError
 from napari_medcontext.core.presets import PRESETS
 from napari_medcontext.core.settings import validated
@@ -100,7 +103,7 @@ Budgets = Annotated[
 ]
 
 
-def planned(given: Mapping[str, Any]) -> StudySpec:
+def planned(given: Mapping[str, Any], console: Console) -> StudySpec:
     """Return the plan of a study from the options of ``compare-methods``.
 
     Raises
@@ -109,11 +112,17 @@ def planned(given: Mapping[str, Any]) -> StudySpec:
         If options contradict each other, or there is nothing to score on.
     """
     networks = _words(given["networks"])
-    config = _config(given, networks)
-    scans = inputs.training_scans(given, config.data.ignore_label, unlabelled=False)
+    preset = data_sets.chosen(given["data_preset"])
+    config = _config(given, networks, preset)
+    scans = inputs.training_scans(
+        given,
+        config.data.ignore_label,
+        unlabelled=False,
+        presumed=data_sets.channels(preset),
+    )
     training = tuple(case for case in scans.cases if case.labels is not None)
     arms = _arms(given, len(training))
-    training, test = _split(training, given)
+    training, test = _split(training, given, preset, console)
     joins = any(arm.unlabelled for arm in arms)
     values = {
         "config": config,
@@ -123,9 +132,11 @@ def planned(given: Mapping[str, Any]) -> StudySpec:
         "training": training,
         "test": test,
         "unlabelled": _unlabelled(given, scans.channels) if joins else (),
-        "class_names": scans.class_names,
+        "class_names": data_sets.class_names(scans.class_names, preset),
         "channels": scans.channels,
-        "regions": inputs.region_table(given["region"], given["regions"]),
+        "regions": data_sets.region_table(
+            inputs.region_table(given["region"], given["regions"]), preset
+        ),
         "checkpoints": given["checkpoints"],
         "budgets": _words(given["budget_seconds"]),
         "baseline": given["baseline"],
@@ -134,13 +145,15 @@ def planned(given: Mapping[str, Any]) -> StudySpec:
     return validated(StudySpec, values, "the comparison")
 
 
-def _config(given: Mapping[str, Any], networks: Sequence[str]) -> RunConfig:
+def _config(
+    given: Mapping[str, Any], networks: Sequence[str], preset: DataPreset | None
+) -> RunConfig:
     """Return what all methods share; what a method is, its preset says."""
     single = {**given, "network": next(iter(networks), None)}
     if given["ablation"] == "starting-point":
         # There it is what some arms start from, not all.
         single["pretrained"] = None
-    config = inputs.settings(given["config"], None, options.changed_settings(single))
+    config = inputs.settings(given["config"], None, options.changed_settings(single), preset)
     defaults = RunConfig()
     if (config.objective, config.masking) != (defaults.objective, defaults.masking):
         raise SettingsError(
@@ -164,7 +177,10 @@ def _arms(given: Mapping[str, Any], scans: int) -> tuple[Arm, ...]:
 
 
 def _split(
-    cases: tuple[Case, ...], given: Mapping[str, Any]
+    cases: tuple[Case, ...],
+    given: Mapping[str, Any],
+    preset: DataPreset | None,
+    console: Console,
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Return the scans to train on and those to score; none of these where one is left out."""
     from napari_medcontext.core.cases import decathlon_part
@@ -181,7 +197,11 @@ def _split(
     if wanted:
         kept = tuple(case for case in cases if case.name not in wanted)
         return kept, tuple(case for case in cases if case.name in wanted)
-    listed = decathlon_part(given["dataset"], "test") if given["dataset"] else ()
+    published = data_sets.split_of(cases, preset, console)
+    if published is not None:
+        cases, listed = published.training, published.test
+    else:
+        listed = decathlon_part(given["dataset"], "test") if given["dataset"] else ()
     test = tuple(case for case in listed if case.labels is not None)
     if not test:
         raise ScanError(

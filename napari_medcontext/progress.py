@@ -19,6 +19,7 @@ from rich.progress import (
 
 from napari_medcontext.core.events import (
     Event,
+    Fetching,
     PredictionFailed,
     PredictionProgress,
     PredictionSaved,
@@ -99,6 +100,10 @@ def _move(progress: Progress, task: TaskID, event: Event, losses: Mapping[str, f
     match event:
         case Preparing(message=message, done=done, total=total):
             progress.update(task, description=escape(message), completed=done, total=total)
+        case Fetching(message=message, done=done, total=total):
+            megabytes = None if total == 0 else total // 10**6
+            progress.update(task, description=message, total=megabytes, rate="MB")
+            progress.update(task, completed=done // 10**6)
         case RunStarted(steps=steps, first_step=first):
             progress.reset(task, total=steps, completed=first)
             progress.update(task, description="Training")

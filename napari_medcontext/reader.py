@@ -62,6 +62,24 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     return _told_apart([layer for file in shown for layer in _layers_of(file)])
 
 
+def read_first(folder: Path, scans: int) -> list[LayerData]:
+    """Read the first scans of a study and their labels into layers, only the first ones visible.
+
+    Raises
+    ------
+    ScanError
+        If the folder holds none, or a file is damaged.
+    """
+    files = study_files(folder)
+    images = [number for number, file in enumerate(files) if file.kind != "labels"]
+    end = images[scans] if len(images) > scans else len(files)
+    layers = [list(_layers_of(file)) for file in files[:end]]
+    for number, opened in enumerate(layers):
+        for _, attributes, _ in opened:
+            attributes["visible"] = number < (images[1] if len(images) > 1 else end)
+    return _told_apart([layer for opened in layers for layer in opened])
+
+
 def holds_labels(path: Path, array: Array) -> bool:
     """Say whether a file's voxels are class ids rather than intensities.
 

@@ -21,7 +21,12 @@ from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.volume import Array, Volume
-from napari_medcontext.layer_data import class_attributes, image_layer_data, labels_layer_data
+from napari_medcontext.layer_data import (
+    LayerData,
+    class_attributes,
+    image_layer_data,
+    labels_layer_data,
+)
 from napari_medcontext.layer_geometry import (
     METADATA_KEY,
     ScanMetadata,
@@ -117,6 +122,12 @@ def add_variant(viewer: ViewerModel, prediction: Labels, data: Array, what: str)
     return _renew_or_add(
         viewer, Labels, prediction, f"{prediction.name} · {what}", noted, data, attributes
     )
+
+
+def add_opened(viewer: ViewerModel, opened: Iterable[LayerData]) -> None:
+    """Show what was read from files, as napari does with what a reader returns."""
+    for layer in [Layer.create(*each) for each in opened]:
+        viewer.add_layer(layer)
 
 
 def add_volumes(

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from napari_medcontext.cli import app
@@ -67,9 +68,10 @@ def test_data_set_says_what_is_tested_on_and_what_has_no_labels(study, settings,
     given = dict.fromkeys(
         ("images", "labels", "unlabelled", "test", "methods", "arm", "baseline", "set", "region")
     )
-    given |= dict.fromkeys(("budget_seconds", "regions", "pretrained"))
+    given |= dict.fromkeys(("budget_seconds", "regions", "pretrained", "data_preset"))
     given |= {"dataset": file, "leave_one_out": False, "networks": "unet,unetr", "seeds": "0"}
-    spec = planned({**given, "ablation": "unlabelled", "checkpoints": 8, "config": settings})
+    given |= {"ablation": "unlabelled", "checkpoints": 8, "config": settings}
+    spec = planned(given, Console(stderr=True))
     assert [case.name for case in spec.test] == ["lps"]
     assert [(case.name, case.labels) for case in spec.unlabelled] == [("thick", None)]
     assert spec.networks == ("unet", "unetr")

@@ -39,7 +39,7 @@ def test_image_and_labels_of_the_sample_lie_on_each_other(layers):
 
 def test_manifest_offers_the_sample():
     manifest = PluginManifest.from_distribution("napari-medcontext")
-    (sample,) = manifest.contributions.sample_data
+    sample = manifest.contributions.sample_data[0]
     command = next(c for c in manifest.contributions.commands if c.id == sample.command)
     assert command.python_name == "napari_medcontext.sample_data:open_sample"
 

@@ -77,8 +77,11 @@ class RunSpec(Settings):
     )
 
     @model_validator(mode="after")
-    def _unknown_is_no_region(self) -> RunSpec:
+    def _regions_are_learned(self) -> RunSpec:
+        learned = self.config.data.classes
         for name, members in self.regions.items():
+            if learned is not None and not set(members) <= set(learned):
+                raise ValueError(f"region “{name}” holds a class that data.classes leaves out")
             if self.config.data.ignore_label in members:
                 raise ValueError(f"region “{name}” holds the label of the unknown")
         return self

@@ -102,12 +102,10 @@ def _survey(case: Case, spec: RunSpec) -> _Survey:
         return _Survey(spacing, frozenset(), {})
     labels = read_volume(case.labels)
     ids = set(np.unique(as_label_array(labels.array, labels.name)).tolist())
-    return _Survey(
-        spacing,
-        frozenset(ids - {spec.config.data.ignore_label}),
-        labels.class_names,
-        not same_grid(grid, labels),
-    )
+    data = spec.config.data
+    learned = data.classes
+    ids = {k for k in ids if k != data.ignore_label and (not learned or k in (0, *learned))}
+    return _Survey(spacing, frozenset(ids), labels.class_names, not same_grid(grid, labels))
 
 
 def _resampled(surveys: Mapping[str, _Survey], config: RunConfig) -> Iterable[Event]:
@@ -135,6 +133,11 @@ def _unlabelled(spec: RunSpec) -> Iterable[Event]:
 def _common_classes(by_name: Mapping[str, _Survey], spec: RunSpec) -> Classes:
     surveys = [by_name[case.name] for case in spec.with_role("training")]
     ids = sorted({0}.union(*(survey.ids for survey in surveys)))
+    if ids == [0]:
+        raise ScanError(
+            f"No training scan has one of the classes {list(spec.config.data.classes or ())} that "
+            "are to be learned. Mend data.classes, or choose other scans."
+        )
     if len(ids) > 255:
         fullest = max(spec.with_role("training"), key=lambda case: len(by_name[case.name].ids))
         raise ScanError(

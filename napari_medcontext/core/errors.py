@@ -21,5 +21,9 @@ class TrainingError(MedContextError):
     """A training went astray, and going on would spoil what it has learned."""
 
 
+class DownloadError(MedContextError):
+    """A public data set cannot be had, or is not what was published."""
+
+
 class OutOfMemoryError(MedContextError):
     """The device's memory does not hold what was asked of it."""

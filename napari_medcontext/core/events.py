@@ -35,6 +35,18 @@ class Preparing(Event):
 
 
 @dataclass(frozen=True)
+class Fetching(Event):
+    """A public data set is on its way: ``done`` of ``total`` bytes; 0 where that is not known.
+
+    ``message`` is for people.
+    """
+
+    message: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class RunStarted(Event):
     """Training begins, at ``first_step`` (above 0 where a run goes on) of ``steps``.
 

@@ -127,8 +127,8 @@ class WorkFolder:
         """
         if self.is_alive():
             raise RunError(
-                f"{self.path} is in use by another training or prediction. Wait for it, stop it, "
-                "or choose another folder."
+                f"{self.path} is in use by another training, prediction or download. Wait for "
+                "it, stop it, or choose another folder."
             )
 
     @contextmanager

@@ -67,6 +67,12 @@ class DataSettings(Settings):
         ge=1,
     )
 
+    classes: tuple[PositiveInt, ...] | None = setting(
+        None,
+        "Class ids in the labels that are learned; others count as background. Empty: all.",
+        title="Classes to learn",
+        min_length=1,
+    )
     resample: bool = setting(
         False,
         "Bring labels, and channels after the first, that lie on another grid than their scan onto "

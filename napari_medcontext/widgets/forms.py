@@ -125,6 +125,8 @@ def make_editor(field: FieldInfo, changed: Callable[[], None]) -> Editor:
         return _choice(get_args(kind), changed)
     if kind is bool:
         return _switch(changed)
+    if get_origin(kind) is tuple and Ellipsis in get_args(kind):
+        return _listed(_empty(field), changed)
     if get_origin(kind) is tuple:
         return _numbers(len(get_args(kind)), _base(get_args(kind)[0]), optional, changed)
     if kind is Path:
@@ -199,6 +201,17 @@ def _numbers(count: int, kind: type, optional: bool, changed: Callable[[], None]
             line.setText(f"{value:.10g}" if isinstance(value, (int, float)) else str(value))
 
     return Editor(row, read, write)
+
+
+def _listed(empty: str, changed: Callable[[], None]) -> Editor:
+    line = QLineEdit()
+    line.setPlaceholderText(empty)
+    line.editingFinished.connect(changed)
+
+    def read() -> tuple[str, ...] | None:
+        return tuple(part.strip() for part in line.text().split(",") if part.strip()) or None
+
+    return Editor(line, read, lambda values: line.setText(", ".join(map(str, values or ()))))
 
 
 def _file(empty: str, changed: Callable[[], None]) -> Editor:

@@ -28,9 +28,11 @@ def data_summary(config: RunConfig) -> str:
     data = config.data
     low, high = data.window
     intensity = f"{low:g} to {high:g} HU" if data.intensity == "window" else data.intensity
+    learned = f", classes {', '.join(map(str, data.classes))} alone" if data.classes else ""
     unknown = "" if data.ignore_label is None else f", id {data.ignore_label} is unknown"
     moved = ", labels resampled onto scans" * data.resample
-    return f"Scans: {intensity}, {data.augmentation} augmentation{unknown}{moved}"
+    told = f"{learned}{unknown}{moved}"
+    return f"Scans: {intensity}, {data.augmentation} augmentation{told}"
 
 
 def masking_summary(config: RunConfig) -> str:

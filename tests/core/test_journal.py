@@ -34,6 +34,7 @@ def disagreement(ask):
 
 EXAMPLES = [
     e.Preparing("Looking at “Schädel”", 1, 6),
+    e.Fetching("Downloading Task04_Hippocampus", 1_000, 27_000_000),
     e.RunStarted(
         0, 9, "CPU", "float32", 7, "unet", "medcontext", "z", {2: "a"}, (1.0, 1.0, 2.5), True
     ),

@@ -20,6 +20,7 @@ OTHERS = {
         "augmentation": "paper",
         "ignore_label": 255,
         "resample": True,
+        "classes": (1, 4, 11),
     },
     "masking": OTHER_MASKING,
     "objective": {

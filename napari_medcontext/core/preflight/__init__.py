@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 
 from napari_medcontext.core.config import Case, Role, RunConfig
 from napari_medcontext.core.events import Event, Preparing
@@ -10,7 +11,7 @@ from napari_medcontext.core.preflight.findings import Finding, Study
 from napari_medcontext.core.preflight.label_rules import RULES as LABEL_RULES
 from napari_medcontext.core.preflight.run_rules import RULES as RUN_RULES
 from napari_medcontext.core.preflight.scan_rules import RULES as SCAN_RULES
-from napari_medcontext.core.preflight.survey import Surveyed, survey_case, survey_scan
+from napari_medcontext.core.preflight.survey import Survey, Surveyed, survey_case, survey_scan
 from napari_medcontext.core.volume import Volume
 
 __all__ = ["Finding", "check_cases", "check_volumes"]
@@ -78,11 +79,19 @@ def check_volumes(
     return _findings(surveyed, config, names)
 
 
+def _learned(survey: Survey, config: RunConfig) -> Survey:
+    """Leave out classes that count as background."""
+    learned = config.data.classes
+    kept = {k: facts for k, facts in survey.classes.items() if learned is None or k in learned}
+    return replace(survey, classes=kept)
+
+
 def _findings(
     surveyed: Sequence[Surveyed], config: RunConfig, class_names: Mapping[int, str]
 ) -> list[Finding]:
     found = [finding for _, findings in surveyed for finding in findings]
-    study = Study([survey for survey, _ in surveyed if survey is not None], config, class_names)
+    surveys = [_learned(survey, config) for survey, _ in surveyed if survey is not None]
+    study = Study(surveys, config, class_names)
     for rule in (*SCAN_RULES, *LABEL_RULES, *RUN_RULES):
         found += rule(study)
     return sorted(found, key=lambda finding: not finding.stops)

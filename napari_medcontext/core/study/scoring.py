@@ -40,6 +40,7 @@ def scores_of_run(
             read_volume(case.labels),
             case=case.name,
             class_names={**spec.class_names, **predictor.classes.names},
+            classes=spec.config.data.classes if not spec.regions else None,
             regions=spec.regions,
             ignore_label=spec.config.data.ignore_label,
         )
