@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,7 @@ from napari_medcontext.core.study.arms import (
 from napari_medcontext.core.study.plan import StudySpec
 
 METHODS = f"{BASELINE},default"
+ArmsFor = Callable[[RunConfig, Sequence[Case]], Sequence[Arm]]
 
 
 def _listed(text: str, **attributes: Any) -> Any:
@@ -100,8 +101,15 @@ Budgets = Annotated[
 ]
 
 
-def planned(given: Mapping[str, Any]) -> StudySpec:
+def planned(given: Mapping[str, Any], arms_for: ArmsFor | None = None) -> StudySpec:
     """Return the plan of a study from the options of ``compare-methods``.
+
+    Parameters
+    ----------
+    given
+        The options by name.
+    arms_for
+        What is compared, from the settings and the scans to train on, where no option says it.
 
     Raises
     ------
@@ -111,8 +119,10 @@ def planned(given: Mapping[str, Any]) -> StudySpec:
     networks = _words(given["networks"])
     config = _config(given, networks)
     training, names = _training(given, config.data.ignore_label)
-    arms = _arms(given, len(training))
+    arms = () if arms_for else _arms(given, len(training))
     training, test = _split(training, given)
+    if arms_for is not None:
+        arms = with_common(arms_for(config, training), parse_changes(given["set"] or ()))
     values = {
         "config": config,
         "networks": networks,
