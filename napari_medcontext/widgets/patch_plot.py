@@ -31,6 +31,7 @@ class PatchPlot(QWidget):
             "whole %",
             "Share of the organs that a patch can hold whole, by class.",
         )
+        self.organs.addLegend(offset=(5, 2), colCount=3)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.foreground)
