@@ -22,6 +22,8 @@ from napari_medcontext import cli_export as exporting
 from napari_medcontext import cli_fetch as fetching
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
+from napari_medcontext import cli_patch_study as patch_study
+from napari_medcontext import cli_plan as planning
 from napari_medcontext import cli_predict as predicting
 from napari_medcontext import cli_probe as probing
 from napari_medcontext import cli_study as study
@@ -268,6 +270,76 @@ def probe(  # each argument is one option of the command
     from napari_medcontext.core.probe import ProbeFolder
 
     _finish(ProbeFolder(out).create(probing.planned(context.params)))
+
+
+@app.command("plan-patches")
+def plan_patches(
+    context: typer.Context,
+    images: options.Images = None,
+    labels: options.Labels = None,
+    dataset: options.Dataset = None,
+    channels: options.Channels = None,
+    out: planning.Out = None,
+    sizes: planning.Sizes = "",
+    draws: planning.Draws = 200,
+    probe: planning.Probe = True,
+    most_seconds: planning.MostSeconds = 5.0,
+    config: options.Config = None,
+    preset: options.Preset = None,
+    network: options.Network = None,
+    size: options.Size = None,
+    spacing: options.Spacing = None,
+    ignore_label: options.IgnoreLabel = None,
+    device: options.Device = None,
+) -> None:
+    """Tell what patches of each size would see of the labels and cost a step, and recommend one.
+
+    Example: **medcontext plan-patches --images scans --labels organs --out patches**
+    """
+    from napari_medcontext.core.patch_plan import PlanFolder
+
+    changes = options.changed_settings(context.params)
+    spec = planning.planned(context.params, changes)
+    with planning.results_in(out) as path:
+        folder = PlanFolder(path).create(spec)
+        _finish(folder)
+        planning.show(folder.plan(), console)
+
+
+@app.command("study-patch-size")
+def study_patch_size(  # each argument is one option of the command
+    context: typer.Context,
+    out: study.Out,
+    dataset: patch_study.DatasetFile = None,
+    images: options.Images = None,
+    labels: options.Labels = None,
+    test: study.Test = None,
+    leave_one_out: study.LeaveOneOut = False,
+    volumes: patch_study.Volumes = 12,
+    side: patch_study.Side = 64,
+    networks: study.Networks = "unet,attention_unet,unetr",
+    patch_sizes: patch_study.PatchSizes = "32,48,64",
+    foreground_size: patch_study.ForegroundSize = None,
+    seeds: study.Seeds = "0,1,2",
+    set: study.Set = None,
+    checkpoints: study.Checkpoints = 1,
+    config: options.Config = None,
+    size: options.Size = None,
+    ignore_label: options.IgnoreLabel = None,
+    spacing: options.Spacing = None,
+    steps: options.Steps = None,
+    device: options.Device = None,
+) -> None:
+    """Train networks with patches of several sizes, and with small, large or diverse foreground.
+
+    On generated volumes where no scans are named. Dice and Hausdorff distance are set against each
+    test scan's share of foreground. The same command again does what is missing.
+
+    Example: **medcontext study-patch-size --networks unet,unetr --seeds 0,1 --out study**
+    """
+    from napari_medcontext.core.study.plan import StudyFolder
+
+    _finish(StudyFolder(out).create(patch_study.planned(context.params, console)))
 
 
 @app.command()

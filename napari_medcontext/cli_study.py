@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +31,7 @@ from napari_medcontext.core.study.arms import (
 from napari_medcontext.core.study.plan import StudySpec
 
 METHODS = f"{BASELINE},default"
+ArmsFor = Callable[[RunConfig, Sequence[Case]], Sequence[Arm]]
 
 
 def _listed(text: str, **attributes: Any) -> Any:
@@ -103,8 +104,17 @@ Budgets = Annotated[
 ]
 
 
-def planned(given: Mapping[str, Any], console: Console) -> StudySpec:
+def planned(
+    given: Mapping[str, Any], console: Console, arms_for: ArmsFor | None = None
+) -> StudySpec:
     """Return the plan of a study from the options of ``compare-methods``.
+
+    Parameters
+    ----------
+    given
+        The options by name.
+    arms_for
+        What is compared, from the settings and the scans to train on, where no option says it.
 
     Raises
     ------
@@ -121,8 +131,10 @@ def planned(given: Mapping[str, Any], console: Console) -> StudySpec:
         presumed=data_sets.channels(preset),
     )
     training = tuple(case for case in scans.cases if case.labels is not None)
-    arms = _arms(given, len(training))
+    arms = () if arms_for else _arms(given, len(training))
     training, test = _split(training, given, preset, console)
+    if arms_for is not None:
+        arms = with_common(arms_for(config, training), parse_changes(given["set"] or ()))
     joins = any(arm.unlabelled for arm in arms)
     values = {
         "config": config,

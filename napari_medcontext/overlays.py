@@ -5,14 +5,15 @@ They never pile up, and the user's own layers and selection stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 
-from napari_medcontext.core.volume import Affine, Volume
+from napari_medcontext.core.volume import Affine, Array, Volume
 from napari_medcontext.layer_data import data_over
 from napari_medcontext.layer_geometry import (
     METADATA_KEY,
@@ -95,6 +96,28 @@ def take_away(viewer: ViewerModel, what: str) -> None:
     """Remove the layer of a kind, if it is there."""
     if (layer := shown_over(viewer, what)) is not None:
         viewer.layers.remove(layer)
+
+
+def box_slices(box: Sequence[tuple[float, float]]) -> list[Array]:
+    """Return a rectangle for each slice of a box, for napari draws no boxes in 2D.
+
+    Parameters
+    ----------
+    box
+        Where it begins and ends along slices, rows and columns, in voxels whose first reaches
+        from −0.5 to 0.5.
+
+    Returns
+    -------
+    list of array
+        Corners ``(4, 3)``, for a ``Shapes`` layer.
+    """
+    (first, last), (top, bottom), (left, right) = box
+    corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
+    return [
+        np.array([(index, *corner) for corner in corners])
+        for index in range(math.ceil(first), math.floor(last) + 1)
+    ]
 
 
 def slice_position(

@@ -16,6 +16,7 @@ from napari_medcontext.core.events import (
 from napari_medcontext.core.folder import STUDY_FILE, WorkFolder
 from napari_medcontext.core.inspection import InspectFolder
 from napari_medcontext.core.journal import JournalWriter
+from napari_medcontext.core.patch_plan import PlanFolder
 from napari_medcontext.core.predicting import predict_all
 from napari_medcontext.core.prediction_plan import PredictFolder, PredictSpec
 from napari_medcontext.core.probe import ProbeFolder
@@ -35,7 +36,8 @@ def execute(path: Path) -> Iterator[Event]:
     Parameters
     ----------
     path
-        A run folder, or the folder of a prediction, an inspection, a probe or a study.
+        A run folder, or the folder of a prediction, an inspection, a probe, a patch plan or a
+        study.
     """
     folder = WorkFolder(path)
     journal: JournalWriter | None = None
@@ -84,6 +86,11 @@ def _work(folder: WorkFolder) -> Iterator[Event]:
         from napari_medcontext.core.probe.conduct import conduct_probe
 
         return conduct_probe(probe)
+    plan = PlanFolder(folder.path)
+    if plan.exists():
+        from napari_medcontext.core.patch_plan.conduct import conduct_plan
+
+        return conduct_plan(plan)
     if (folder.path / STUDY_FILE).is_file():
         from napari_medcontext.core.study.conduct import conduct
         from napari_medcontext.core.study.plan import StudyFolder

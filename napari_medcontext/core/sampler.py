@@ -72,7 +72,7 @@ class PatchSampler:
         self._seed = config.training.seed
         self._augment = transforms.augmentation(config.data, self._patch_size)
         self._scans = [_padded(scan, self._patch_size) for scan in scans]
-        self._positions = [_class_positions(labels) for _, labels in self._scans]
+        self._positions = [class_positions(labels) for _, labels in self._scans]
         self._labelled = [index for index, scan in enumerate(scans) if scan.labels is not None]
         self._bare = [index for index, scan in enumerate(scans) if scan.labels is None]
         self._bare_from = masking_start(config.objective, config.training.steps)
@@ -125,15 +125,9 @@ class PatchSampler:
         }
 
     def _cut(
-        self, image: Tensor, labels: Tensor, positions: _Positions, state: np.random.RandomState
+        self, image: Tensor, labels: Tensor, positions: Positions, state: np.random.RandomState
     ) -> Patch:
-        (centre,) = generate_label_classes_crop_centers(
-            self._patch_size, 1, labels.shape, positions.indices, positions.ratios, state
-        )
-        box = tuple(
-            slice(int(middle) - side // 2, int(middle) - side // 2 + side)
-            for middle, side in zip(centre, self._patch_size, strict=True)
-        )
+        box = drawn_box(positions, labels.shape, self._patch_size, state)
         return {
             "image": image[(slice(None), *box)].clone(),
             "labels": labels[box][None].float(),
@@ -141,16 +135,25 @@ class PatchSampler:
 
 
 @dataclass(frozen=True)
-class _Positions:
+class Positions:
+    """Where patches may be centred: by class index, voxels in C order, and how often each."""
+
     indices: list[npt.NDArray[np.intp]]
     ratios: list[float]
 
 
-def _class_positions(labels: Tensor) -> _Positions:
+def class_positions(labels: Tensor) -> Positions:
+    """Return where the patches of a scan are centred, half on background, half on its classes.
+
+    Parameters
+    ----------
+    labels
+        Class indices ``(x, y, z)``, padded to a patch at least, ``UNKNOWN`` where not known.
+    """
     known = labels[labels != UNKNOWN]
     if not len(known):
         anywhere = np.linspace(0, labels.numel() - 1, MAX_POSITIONS).astype(np.intp)
-        return _Positions([anywhere], [1.0])
+        return Positions([anywhere], [1.0])
     indices = map_classes_to_indices(
         labels[None].numpy(),
         num_classes=int(known.max()) + 1,
@@ -159,7 +162,23 @@ def _class_positions(labels: Tensor) -> _Positions:
     present = [len(found) > 0 for found in indices]
     foreground = sum(present[1:])
     ratios = [float(foreground if present[0] else 0), *(float(here) for here in present[1:])]
-    return _Positions([np.asarray(found) for found in indices], ratios)
+    return Positions([np.asarray(found) for found in indices], ratios)
+
+
+def drawn_box(
+    positions: Positions,
+    shape: Sequence[int],
+    patch_size: tuple[int, int, int],
+    state: np.random.RandomState,
+) -> tuple[slice, ...]:
+    """Draw where the next patch lies in a scan ``(x, y, z)`` that is a patch large at least."""
+    (centre,) = generate_label_classes_crop_centers(
+        patch_size, 1, shape, positions.indices, positions.ratios, state
+    )
+    return tuple(
+        slice(int(middle) - side // 2, int(middle) - side // 2 + side)
+        for middle, side in zip(centre, patch_size, strict=True)
+    )
 
 
 def _padded(scan: PreparedScan, patch_size: tuple[int, int, int]) -> tuple[Tensor, Tensor]:

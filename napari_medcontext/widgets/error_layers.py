@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from napari.layers import Labels, Shapes
 
 from napari_medcontext.core.colours import ERROR_COLOURS
 from napari_medcontext.core.error_map import INVENTED, MISSED, OTHER_CLASS, RIGHT, ErrorRegion
 from napari_medcontext.core.volume import Array
 from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
-from napari_medcontext.overlays import show_on, take_away
+from napari_medcontext.overlays import box_slices, show_on, take_away
 from napari_medcontext.widgets.comparison import DISPLAYED_AXIS, ErrorsFound
 
 KIND_NAMES = {
@@ -72,17 +71,14 @@ def _volume_text(region: ErrorRegion) -> str:
 
 
 def _rectangles(regions: Sequence[ErrorRegion]) -> tuple[list[Array], dict[str, Any]]:
-    """Return a rectangle for each slice of each region, for napari draws no boxes in 2D."""
-    shapes, colours, texts = [], [], []
+    """Return a rectangle for each slice of each region."""
+    shapes: list[Array] = []
+    colours, texts = [], []
     for region in regions:
-        slices, rows, columns = region.box
-        top, bottom = rows.start - 0.5, rows.stop - 0.5
-        left, right = columns.start - 0.5, columns.stop - 0.5
-        for index in range(slices.start, slices.stop):
-            corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
-            shapes.append(np.array([(index, *corner) for corner in corners]))
-            colours.append(ERROR_COLOURS[region.kind])
-            texts.append(_volume_text(region))
+        rectangles = box_slices([(side.start - 0.5, side.stop - 0.5) for side in region.box])
+        shapes += rectangles
+        colours += [ERROR_COLOURS[region.kind]] * len(rectangles)
+        texts += [_volume_text(region)] * len(rectangles)
     return shapes, {
         "shape_type": "rectangle",
         "edge_color": colours,

@@ -21,6 +21,7 @@ from napari_medcontext.widgets.forms import field_label
 from napari_medcontext.widgets.method_trial import MethodTrial, TrialInputs
 from napari_medcontext.widgets.pace import about_text, expected_seconds
 from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row, text_line
+from napari_medcontext.widgets.patch_section import PatchSection
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
 from napari_medcontext.widgets.regions_editor import RegionsEditor
 from napari_medcontext.widgets.run_monitor import RunMonitor
@@ -166,6 +167,7 @@ class TrainDock(QWidget):
         )
         self.preflight = label("train_preflight")
         self.settings = SettingsPanel()
+        self.patches = PatchSection(self._viewer, self.scans, self.settings)
         self.check = ScanCheck(self.scans, self._viewer.layers, self.config)
         self._valid = RunConfig()
         """The settings when they were last without fault."""
@@ -201,6 +203,7 @@ class TrainDock(QWidget):
         layout.addWidget(self.preflight)
         layout.addWidget(self.check)
         layout.addWidget(self.settings)
+        layout.addWidget(self.patches)
         layout.addWidget(self.regions)
         layout.addLayout(row(field_label("Run"), self.run_path, self.browse_button))
         layout.addLayout(row(field_label("Compute"), self.runner))

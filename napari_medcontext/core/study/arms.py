@@ -32,6 +32,9 @@ class Arm(Settings):
     scans: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Train on the first so many scans only. Empty: on all."
     )
+    only: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        default=None, description="Train on the scans of these names only. Empty: on all."
+    )
     unlabelled: bool = Field(default=False, description="Let the scans without labels join.")
     against: str | None = Field(
         default=None,

@@ -45,6 +45,9 @@ class StudySpec(Settings):
         default=(), description="Seconds of training at which methods are compared."
     )
     baseline: str | None = None
+    foreground: bool = Field(
+        default=False, description="Whether to set scores against the scans' foreground too."
+    )
     command: str = Field(default="", description="What was typed to do this, for the report.")
 
     @property
@@ -186,7 +189,11 @@ class Cell:
         SettingsError
             If they cannot work: more scans are asked for than there are, for example.
         """
-        kept = tuple(case for case in self.study.training if case.name != self.fold)
+        kept = tuple(
+            case
+            for case in self.study.training
+            if case.name != self.fold and (self.arm.only is None or case.name in self.arm.only)
+        )
         wanted = self.arm.scans or len(kept)
         if wanted > len(kept):
             raise SettingsError(

@@ -112,6 +112,7 @@ def _arm_text(spec: StudySpec, name: str) -> str:
     (arm,) = (arm for arm in spec.arms if arm.name == name)
     text = f"preset {arm.preset}"
     text += f" with {json.dumps(arm.changes)}" if arm.changes else ""
+    text += f", on {', '.join(arm.only)} alone" if arm.only else ""
     text += f", on the first {arm.scans} scans" if arm.scans else ""
     text += f", with {len(spec.unlabelled)} scans without labels" if arm.unlabelled else ""
     return text

@@ -11,6 +11,7 @@ from napari_medcontext.core.study.cell import cell_rows
 from napari_medcontext.core.study.comparison import Comparison, findings
 from napari_medcontext.core.study.curves import CaseCurves, case_curves, seed_curves
 from napari_medcontext.core.study.figure import FIGURES, FigureError, draw_curves
+from napari_medcontext.core.study.foreground import write_foreground
 from napari_medcontext.core.study.plan import Cell, StudyFolder, cells_of
 from napari_medcontext.core.study.report import report_text
 from napari_medcontext.core.study.rows import ScoreRow, Series, write_rows, write_table
@@ -42,6 +43,8 @@ def _rows_to_its_end(study: StudyFolder, cell: Cell) -> list[ScoreRow]:
 def write_results(study: StudyFolder, failures: Mapping[str, str], *, figures: bool = True) -> str:
     """Write ``scores.csv``, ``curves.csv``, ``comparisons.csv``, the figures and ``report.md``.
 
+    Where the plan asks for it, ``foreground.csv``, ``.md`` and ``.png`` too.
+
     Parameters
     ----------
     study
@@ -62,6 +65,8 @@ def write_results(study: StudyFolder, failures: Mapping[str, str], *, figures: b
     write_table(study.path / "curves.csv", CURVE_COLUMNS, _curve_rows(curves))
     write_table(study.path / "comparisons.csv", COMPARISON_COLUMNS, map(_flat, found.all))
     pictures, problem = _figures(study.path, curves) if figures else ([], "")
+    if spec.foreground and rows:
+        pictures = [*pictures, *write_foreground(study.path, spec, rows, figures=bool(pictures))]
     with atomic_path(study.report) as temporary:
         text = report_text(spec, rows, found, failures, pictures, problem)
         temporary.write_text(text, encoding="utf-8")
