@@ -5,14 +5,12 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped before the end (go on with 
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from napari_medcontext import __version__
 from napari_medcontext import cli_check as checking
@@ -22,28 +20,15 @@ from napari_medcontext import cli_export as exporting
 from napari_medcontext import cli_fetch as fetching
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
-from napari_medcontext import cli_patch_study as patch_study
-from napari_medcontext import cli_plan as planning
 from napari_medcontext import cli_predict as predicting
-from napari_medcontext import cli_probe as probing
-from napari_medcontext import cli_study as study
+from napari_medcontext import cli_studies as studies
+from napari_medcontext.cli_app import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, app, console, finish
 from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.definitions import TOLERANCE_MM, Definitions
 from napari_medcontext.core.errors import MedContextError, SettingsError
-from napari_medcontext.core.events import Event, RunFinished
-from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
-from napari_medcontext.progress import say, shown
-
-EXIT_FAILED, EXIT_USAGE, EXIT_STOPPED = 1, 2, 3
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    help="Train a 3D segmentation network from a handful of annotated scans.",
-)
-console = Console(stderr=True)
+from napari_medcontext.progress import say
 
 
 @app.command()
@@ -81,7 +66,7 @@ def train(  # each argument is one option of the command
     Example: **medcontext train --images scans --labels organs --out runs/organs**
     """
     if resume is not None:
-        _finish(_run_to_resume(resume, context.params))
+        finish(_run_to_resume(resume, context.params))
         return
     if out is None:
         raise SettingsError("Say where to write the run with --out FOLDER (or use --resume).")
@@ -101,7 +86,7 @@ def train(  # each argument is one option of the command
         "channels": scans.channels,
         "regions": data_sets.region_table(table, known),
     }
-    _finish(RunFolder(out).create(validated(RunSpec, values, "the run")))
+    finish(RunFolder(out).create(validated(RunSpec, values, "the run")))
 
 
 @app.command()
@@ -155,7 +140,7 @@ def predict(  # each argument is one option of the command
     if spec is None:
         return
     with tempfile.TemporaryDirectory(prefix="medcontext-predict-") as folder:
-        _finish(PredictFolder(folder).create(spec))
+        finish(PredictFolder(folder).create(spec))
 
 
 @app.command()
@@ -209,137 +194,10 @@ def evaluate(
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command("compare-methods")
-def compare_methods(  # each argument is one option of the command
-    context: typer.Context,
-    out: study.Out,
-    dataset: study.DatasetFile = None,
-    images: options.Images = None,
-    labels: options.Labels = None,
-    unlabelled: options.Unlabelled = None,
-    channels: options.Channels = None,
-    data_preset: data_sets.DataPresetName = None,
-    test: study.Test = None,
-    leave_one_out: study.LeaveOneOut = False,
-    networks: study.Networks = "unet",
-    methods: study.Methods = None,
-    arm: study.ArmWords = None,
-    ablation: study.Ablation = None,
-    baseline: study.Baseline = None,
-    seeds: study.Seeds = "0,1,2",
-    set: study.Set = None,
-    checkpoints: study.Checkpoints = 8,
-    budget_seconds: study.Budgets = None,
-    config: options.Config = None,
-    size: options.Size = None,
-    pretrained: options.Pretrained = None,
-    region: options.RegionWords = None,
-    regions: options.RegionFile = None,
-    ignore_label: options.IgnoreLabel = None,
-    resample: options.Resample = None,
-    spacing: options.Spacing = None,
-    patch_size: options.PatchSize = None,
-    steps: options.Steps = None,
-    device: options.Device = None,
-) -> None:
-    """Compare ways to train on the same scans, seeds and batches: tables, curves and verdicts.
-
-    Example: **medcontext compare-methods dataset.json --networks unet,unetr --out study**
-    """
-    from napari_medcontext.core.study.plan import StudyFolder
-
-    _finish(StudyFolder(out).create(study.planned(context.params, console)))
-
-
-@app.command()
-def probe(  # each argument is one option of the command
-    context: typer.Context,
-    runs: probing.Runs,
-    out: probing.Out,
-    images: probing.Images = None,
-    labels: probing.Labels = None,
-    dataset: probing.Dataset = None,
-    organs: probing.Organs = None,
-    draws: probing.Draws = 3,
-    seed: probing.Seed = 0,
-) -> None:
-    """Hide each organ entirely, and measure how much of it runs know from its surroundings.
-
-    Example: **medcontext probe runs/a runs/b --images scans --labels organs --out probed**
-    """
-    from napari_medcontext.core.probe import ProbeFolder
-
-    _finish(ProbeFolder(out).create(probing.planned(context.params)))
-
-
-@app.command("plan-patches")
-def plan_patches(
-    context: typer.Context,
-    images: options.Images = None,
-    labels: options.Labels = None,
-    dataset: options.Dataset = None,
-    channels: options.Channels = None,
-    out: planning.Out = None,
-    sizes: planning.Sizes = "",
-    draws: planning.Draws = 200,
-    probe: planning.Probe = True,
-    most_seconds: planning.MostSeconds = 5.0,
-    config: options.Config = None,
-    preset: options.Preset = None,
-    network: options.Network = None,
-    size: options.Size = None,
-    spacing: options.Spacing = None,
-    ignore_label: options.IgnoreLabel = None,
-    device: options.Device = None,
-) -> None:
-    """Tell what patches of each size would see of the labels and cost a step, and recommend one.
-
-    Example: **medcontext plan-patches --images scans --labels organs --out patches**
-    """
-    from napari_medcontext.core.patch_plan import PlanFolder
-
-    changes = options.changed_settings(context.params)
-    spec = planning.planned(context.params, changes)
-    with planning.results_in(out) as path:
-        folder = PlanFolder(path).create(spec)
-        _finish(folder)
-        planning.show(folder.plan(), console)
-
-
-@app.command("study-patch-size")
-def study_patch_size(  # each argument is one option of the command
-    context: typer.Context,
-    out: study.Out,
-    dataset: patch_study.DatasetFile = None,
-    images: options.Images = None,
-    labels: options.Labels = None,
-    test: study.Test = None,
-    leave_one_out: study.LeaveOneOut = False,
-    volumes: patch_study.Volumes = 12,
-    side: patch_study.Side = 64,
-    networks: study.Networks = "unet,attention_unet,unetr",
-    patch_sizes: patch_study.PatchSizes = "32,48,64",
-    foreground_size: patch_study.ForegroundSize = None,
-    seeds: study.Seeds = "0,1,2",
-    set: study.Set = None,
-    checkpoints: study.Checkpoints = 1,
-    config: options.Config = None,
-    size: options.Size = None,
-    ignore_label: options.IgnoreLabel = None,
-    spacing: options.Spacing = None,
-    steps: options.Steps = None,
-    device: options.Device = None,
-) -> None:
-    """Train networks with patches of several sizes, and with small, large or diverse foreground.
-
-    On generated volumes where no scans are named. Dice and Hausdorff distance are set against each
-    test scan's share of foreground. The same command again does what is missing.
-
-    Example: **medcontext study-patch-size --networks unet,unetr --seeds 0,1 --out study**
-    """
-    from napari_medcontext.core.study.plan import StudyFolder
-
-    _finish(StudyFolder(out).create(patch_study.planned(context.params, console)))
+app.command("compare-methods")(studies.compare_methods)
+app.command()(studies.probe)
+app.command("plan-patches")(studies.plan_patches)
+app.command("study-patch-size")(studies.study_patch_size)
 
 
 @app.command()
@@ -402,38 +260,6 @@ def _run_to_resume(path: Path, params: Mapping[str, object]) -> RunFolder:
     run = RunFolder(path)
     run.spec()
     return run
-
-
-def _finish(folder: WorkFolder) -> None:
-    """Do the folder's work, showing it; Ctrl-C stops after the current step and saves."""
-    folder.require_idle()
-    folder.send("run")
-    asked: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        folder.send("stop")
-        console.print("Stopping after this step; press Ctrl-C again to drop everything since.")
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        last = shown(_events(folder), console)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if isinstance(folder, RunFolder):
-        print(folder.path)
-    elif last.reason != "failed":
-        print(last.message)
-    if last.reason != "completed":
-        raise typer.Exit(EXIT_FAILED if last.reason == "failed" else EXIT_STOPPED)
-
-
-def _events(folder: WorkFolder) -> Iterator[Event | RunFinished]:
-    from napari_medcontext.core.jobs import execute
-
-    return execute(folder.path)
 
 
 def main() -> None:

@@ -161,6 +161,7 @@ def test_every_option_of_a_setting_changes_that_setting():
         "spacing": (1.0, 2.0, 5.0),
         "patch_size": (32, 32, 16),
         "ignore_label": 9,
+        "resample": True,
         "steps": 7,
         "seed": 3,
         "device": DeviceName.cpu,

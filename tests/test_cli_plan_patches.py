@@ -66,6 +66,7 @@ def test_help_imports_no_torch_and_no_matplotlib():
         assert option in done.stdout
 
 
+@pytest.mark.slow
 def test_studied_sizes_and_shares_are_set_against_the_foreground(tmp_path):
     settings = tmp_path / "settings.json"
     small = {

@@ -71,7 +71,7 @@ def test_shares_are_those_of_the_patches_that_a_training_draws(labels):
     import torch
 
     indices = torch.as_tensor(Classes((0, 7)).to_indices(labels.array))
-    scan = PreparedScan("labels", indices.float(), indices, AFFINE, SPACING)
+    scan = PreparedScan("labels", indices.float()[None], indices, AFFINE, SPACING)
     batch = PatchSampler([scan], config).batch(0).labels
     trained = batch.flatten(1).mean(1).numpy()
     seen = scan_sight(labels, SPACING, [(16, 16, 8)], 400).shares[16, 16, 8][:, 0]

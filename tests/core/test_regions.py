@@ -40,7 +40,7 @@ def test_regions_that_overlap_without_nesting_are_refused():
 def test_the_same_region_twice_and_an_empty_one_are_refused():
     assert "made of the same classes" in problem({"a": [1, 2], "b": [2, 1]})
     assert "at least one class" in problem({"a": []})
-    assert "greater than or equal to 1" in problem({"a": [0]})
+    assert "must be 1 or more" in problem({"a": [0]})
 
 
 def test_regions_of_a_prediction_nest_and_survive_being_painted(classes):

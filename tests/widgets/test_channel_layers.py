@@ -62,6 +62,7 @@ def test_missing_double_and_unnamed_channels_are_told_by_their_layers(dock, view
     assert "named twice" in dock.preflight.text()
 
 
+@pytest.mark.slow
 def test_training_prediction_and_inspection_take_all_channels(dock, viewer, qtbot):
     finish(qtbot, dock, dock.train_button.click)
     run = RunFolder(dock.run_path.text())

@@ -58,6 +58,7 @@ def test_method_is_compared_as_it_is_set_or_by_default_where_it_is_switched_off(
     assert len(list(cells_of(spec))) == 4
 
 
+@pytest.mark.slow
 def test_comparison_is_done_watched_shown_stopped_and_gone_on_with(
     viewer, train_dock, qtbot, tmp_path
 ):

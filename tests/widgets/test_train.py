@@ -219,6 +219,7 @@ def test_regions_that_cannot_be_learned_are_told_when_train_is_pressed(dock, tmp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_regions_unknown_voxels_and_scans_without_labels_are_trained_predicted_and_scored(
     dock, viewer, qtbot
 ):

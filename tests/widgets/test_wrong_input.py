@@ -324,6 +324,7 @@ def test_folder_or_scan_that_cannot_be_predicted_is_refused_by_name(
 # While it trains
 
 
+@pytest.mark.slow
 def test_run_goes_on_when_its_layers_are_removed(dock, viewer, qtbot, tmp_path):
     preview = docked(viewer, PreviewDock)
     dock.set_config(dock.config().updated({"training": {"steps": STEPS, "preview_every": 60.0}}))
@@ -343,6 +344,7 @@ def test_run_goes_on_when_its_layers_are_removed(dock, viewer, qtbot, tmp_path):
     assert dock.train_button.isEnabled()
 
 
+@pytest.mark.slow
 def test_killed_training_is_told_within_seconds_and_gone_on_with(dock, viewer, qtbot, tmp_path):
     long = {"training": {"steps": 100_000, "checkpoint_every": 0.5}}
     dock.set_config(dock.config().updated(long))

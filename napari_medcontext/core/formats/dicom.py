@@ -76,13 +76,13 @@ def read_series(files: Sequence[Path], path: Path) -> Volume:
     if _has_frames(files):
         with explained_errors(files[0]):
             image = sitk.ReadImage(str(files[0]))
-        return Volume(voxels(image), affine_of(image))
+        return Volume(voxels(image), affine_of(image), path.name)
     slices = slices_in_order(files, path)
     with explained_errors(path):
         reader = sitk.ImageSeriesReader()
         reader.SetFileNames([str(one.path) for one in slices])
         image = reader.Execute()
-    return Volume(voxels(image), affine_of_slices(slices, path))
+    return Volume(voxels(image), affine_of_slices(slices, path), path.name)
 
 
 def read_grid(path: Path) -> tuple[tuple[int, ...], Affine]:

@@ -35,7 +35,7 @@ def read(path: Path) -> Volume:
     """
     with _explained_errors(path):
         image = _loaded(path)
-        return Volume(_voxels(image), _affine(image), class_names=_class_names(image))
+        return Volume(_voxels(image), _affine(image), path.name, _class_names(image))
 
 
 def read_grid(path: Path) -> tuple[tuple[int, ...], Affine]:

@@ -95,6 +95,7 @@ def test_second_call_with_one_more_method_trains_that_alone(folder, spec):
     assert {method for method, _, _ in measured(folder)} == {"supervised", "default", "one-pass"}
 
 
+@pytest.mark.slow
 def test_study_that_was_stopped_goes_on_to_the_same_scores(folder, spec, tmp_path):
     whole = StudyFolder(tmp_path / "whole").create(spec)
     done(whole)
