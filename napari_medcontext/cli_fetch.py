@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -80,6 +81,8 @@ def fetched(given: Mapping[str, Any], console: Console) -> Path | None:
     else:
         say(console, f"{task.name} ({task.what}): about {task.size_text} to download.")
         say(console, f"{LICENCE}; please cite {REFERENCE}", label="Licence", style="bold")
+    # A program that a script starts in the background would else be deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with closing(fetch(task, folder, given["mirror"] or mirror())) as work:
             found: Path = watched(work, console)
@@ -91,6 +94,8 @@ def fetched(given: Mapping[str, Any], console: Console) -> Path | None:
             style="yellow",
         )
         return None
+    finally:
+        signal.signal(signal.SIGINT, before)
     return found / "dataset.json"
 
 

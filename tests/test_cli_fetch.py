@@ -61,7 +61,7 @@ def test_wrong_checksum_is_an_error_of_its_own_words(served):
 
 
 def test_interrupted_download_says_that_it_goes_on_and_does(served, tmp_path):
-    served.seconds_a_piece = 2.0
+    served.seconds_a_piece = 0.5
     # The child knows the published checksum alone, which comes after what is tested here.
     command = [sys.executable, "-m", "napari_medcontext", "fetch", "hippocampus"]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
