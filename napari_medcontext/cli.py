@@ -100,14 +100,21 @@ def check(
     data_preset: data_sets.DataPresetName = None,
     validation: options.Validation = None,
     config: options.Config = None,
+    preset: options.Preset = None,
+    network: options.Network = None,
+    size: options.Size = None,
+    method: options.Method = None,
     spacing: options.Spacing = None,
     patch_size: options.PatchSize = None,
+    steps: options.Steps = None,
+    device: options.Device = None,
     ignore_label: options.IgnoreLabel = None,
     resample: options.Resample = None,
+    probe: checking.Probe = True,
 ) -> None:
-    """Tell what is wrong or odd with scans and labels, before anything is trained on them.
+    """Tell what is wrong or odd with scans and labels, and what training on them will take.
 
-    Exit code 1 where a finding would stop a training.
+    Exit code 1 where a finding would stop a training. The settings are those of **train**.
     """
     changes = options.changed_settings(context.params)
     if checking.finds_what_stops(context.params, changes, console):

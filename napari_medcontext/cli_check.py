@@ -1,11 +1,12 @@
-"""``medcontext check``: what is wrong or odd with scans and labels, before any training."""
+"""``medcontext check``: what is wrong or odd before a training, and what it will take."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 
 from napari_medcontext import cli_data_preset as data_sets
@@ -13,8 +14,15 @@ from napari_medcontext import cli_inputs as inputs
 from napari_medcontext.progress import say, watched
 
 if TYPE_CHECKING:
-    from napari_medcontext.core.preflight import Finding
+    from napari_medcontext.core.preflight import Checked, Finding
 
+Probe = Annotated[
+    bool,
+    typer.Option(
+        "--probe/--no-probe",
+        help="Do a few real training steps, to measure the time and memory of the whole.",
+    ),
+]
 STYLES = {True: ("Stops", "bold red"), False: ("Odd", "yellow")}
 
 
@@ -33,23 +41,28 @@ def finds_what_stops(
     SettingsError, ScanError
         If options contradict each other, or name what is not there.
     """
-    from napari_medcontext.core.preflight import check_cases
+    from napari_medcontext.core.preflight import check_cases, with_forecast
 
-    preset = data_sets.chosen(given["data_preset"])
-    config = inputs.settings(given["config"], None, changes, preset)
+    known, preset = data_sets.chosen(given["data_preset"]), given["preset"]
+    config = inputs.settings(given["config"], preset and preset.value, changes, known)
     scans = inputs.training_scans(
-        given, config.data.ignore_label, presumed=data_sets.channels(preset)
+        given, config.data.ignore_label, presumed=data_sets.channels(known)
     )
-    names = data_sets.class_names(scans.class_names, preset)
-    cases = data_sets.with_split(scans.cases, preset, console)
+    names = data_sets.class_names(scans.class_names, known)
+    cases = data_sets.with_split(scans.cases, known, console)
     cases = inputs.with_roles(cases, given["validation"] or [], config.objective)
-    findings: list[Finding] = watched(check_cases(cases, config, names, scans.channels), console)
-    findings = [*_left_over(given["images"], given["labels"]), *findings]
+    checked: Checked = watched(check_cases(cases, config, names, scans.channels), console)
+    if given["probe"]:
+        with console.status("Measuring a training step"):
+            checked = with_forecast(checked)
+    findings = [*_left_over(given["images"], given["labels"]), *checked.findings]
     for finding in findings:
         label, style = STYLES[finding.stops]
         say(console, f"{finding.what} {finding.remedy}".strip(), label=label, style=style)
     say(console, _summary(findings, sum(case.role != "unused" for case in cases)))
-    return any(finding.stops for finding in findings)
+    if checked.forecast is not None:
+        say(console, str(checked.forecast))
+    return checked.stops
 
 
 def _left_over(images: Path | None, labels: Path | None) -> Sequence[Finding]:

@@ -20,14 +20,14 @@ from napari_medcontext.widgets.scan_choice import in_use
 from napari_medcontext.widgets.scan_table import ScanTable
 
 if TYPE_CHECKING:
-    from napari_medcontext.core.preflight import Finding
+    from napari_medcontext.core.preflight import Checked, Finding
 
 MARKS = {True: "⛔", False: "⚠"}
 LIST_HEIGHT = 130
 
 
 class ScanCheck(QWidget):
-    """A button that looks at all chosen scans, and the list of what it found.
+    """A button that looks at all chosen scans, and what it found: a list, and a forecast.
 
     Parameters
     ----------
@@ -53,11 +53,16 @@ class ScanCheck(QWidget):
         self._worker = Latest(self, rest=0)
         self._worker.done.connect(self._show)
         self._worker.failed.connect(self._tell)
+        # By itself: what was found is read while the steps are measured.
+        self._prober = Latest(self, rest=0)
+        self._prober.done.connect(self._show_forecast)
+        self._prober.failed.connect(self._tell_no_forecast)
         self.check_button = button(
             "train_check",
             "Check scans",
             "Look for what would spoil the training: labels beside their scan, one scan used "
-            "twice, CT that is not in HU, rare classes, specks, cut organs and more.",
+            "twice, CT that is not in HU, rare classes, specks, cut organs and more. A few "
+            "steps then tell how long the training will take.",
             self.check,
         )
         self.leave_button = button(
@@ -67,6 +72,10 @@ class ScanCheck(QWidget):
             self.leave_out,
         )
         self.message = label("train_check_message")
+        self.forecast = label("train_forecast")
+        self.forecast.setToolTip(
+            "Measured in a process of its own, with the settings as they were."
+        )
         self.list = QListWidget()
         self.list.setObjectName("train_findings")
         self.list.setToolTip("What was found, what stops a training first.")
@@ -78,6 +87,7 @@ class ScanCheck(QWidget):
         layout.addLayout(row(self.check_button, self.leave_button, None))
         layout.addWidget(self.message)
         layout.addWidget(self.list)
+        layout.addWidget(self.forecast)
         scans.changed.connect(self._forget)
         self._forget()
 
@@ -101,7 +111,8 @@ class ScanCheck(QWidget):
             return
         self.check_button.setEnabled(False)
         self.message.setText("Looking…")
-        self._worker.ask(partial(_findings, scans, config))
+        self.forecast.setText("")
+        self._worker.ask(partial(_checked, scans, config, self._scans.channels))
 
     def leave_out(self) -> None:
         """Set the scans of the chosen finding to “unused”, and look at the others again."""
@@ -113,9 +124,25 @@ class ScanCheck(QWidget):
                 self._scans.choose(each.image, each.labels, "unused")
         self.check()
 
-    def _show(self, findings: list[Finding]) -> None:
+    def _show(self, checked: Checked) -> None:
         self.check_button.setEnabled(True)
-        self.findings = findings
+        self._list(checked.findings)
+        if not checked.stops:
+            self.forecast.setText("Measuring what a step takes…")
+            self._prober.ask(partial(_with_forecast, checked))
+
+    def _show_forecast(self, checked: Checked) -> None:
+        if not self.forecast.text():
+            return  # The scans are others now.
+        self.forecast.setText(str(checked.forecast or ""))
+        if len(checked.findings) > len(self.findings):
+            self._list(checked.findings)
+
+    def _tell_no_forecast(self, message: str) -> None:
+        self.forecast.setText(f"⚠ {message}" if self.forecast.text() else "")
+
+    def _list(self, findings: Sequence[Finding]) -> None:
+        self.findings = list(findings)
         self.list.clear()
         for finding in findings:
             text = f"{MARKS[finding.stops]} {finding.what} {finding.remedy}".strip()
@@ -145,6 +172,7 @@ class ScanCheck(QWidget):
         self.findings = []
         self.list.clear()
         self.message.setText("")
+        self.forecast.setText("")
         self._offer()
 
     def _tell(self, message: str) -> None:
@@ -153,10 +181,16 @@ class ScanCheck(QWidget):
         self.message.setText(f"⚠ {message}")
 
 
-def _findings(
-    scans: Sequence[tuple[Role, Volume, Volume | None]], config: RunConfig
-) -> list[Finding]:
+def _checked(
+    scans: Sequence[tuple[Role, Volume, Volume | None]], config: RunConfig, channels: Sequence[str]
+) -> Checked:
     # What looks for them is imported here, in the background: a dock should open at once.
     from napari_medcontext.core.preflight import check_volumes
 
-    return check_volumes(scans, config)
+    return check_volumes(scans, config, channels)
+
+
+def _with_forecast(checked: Checked) -> Checked:
+    from napari_medcontext.core.preflight import with_forecast
+
+    return with_forecast(checked)

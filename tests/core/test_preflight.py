@@ -1,5 +1,6 @@
 """Each planted fault is found, by its kind and its scan; a clean study gives no finding."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 from napari_medcontext.cli import app
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.io import write_volume
-from napari_medcontext.core.preflight import check_cases
+from napari_medcontext.core.preflight import Forecast, check_cases
+from napari_medcontext.core.preflight.forecast import scarce
 from napari_medcontext.core.volume import Volume
 
 LEFT_ATRIUM = Path(__file__).parents[3] / "shared" / "data" / "left_atrium"
@@ -49,7 +51,7 @@ class Clinic:
             try:
                 next(work)
             except StopIteration as end:
-                return end.value
+                return end.value.findings
 
     def paint(self, number: int, change: Callable[[np.ndarray], None]) -> None:
         """Change a copy of a scan's voxels."""
@@ -242,8 +244,9 @@ def test_what_stops_a_training_comes_first(clinic, tmp_path):
     assert [finding.stops for finding in clinic.check(tmp_path)] == [True, False]
 
 
-def called(*words):
-    return CliRunner().invoke(app, ["check", *map(str, words)])
+def called(*words, probe=False):
+    probes = "--probe" if probe else "--no-probe"
+    return CliRunner().invoke(app, ["check", *map(str, words), probes])
 
 
 def test_command_tells_findings_and_by_its_code_whether_they_stop_a_training(clinic, tmp_path):
@@ -260,6 +263,42 @@ def test_command_tells_findings_and_by_its_code_whether_they_stop_a_training(cli
     result = called(*scans)
     assert result.exit_code == 1
     assert "the very same labels" in result.output
+
+
+def test_command_tells_what_a_training_will_take(clinic, tmp_path):
+    clinic.check(tmp_path)
+    scans = ("--images", tmp_path / "images", "--labels", tmp_path / "labels")
+    options = ("--patch-size", 32, 16, 16, "--steps", 120, "--device", "cpu")
+    result = called(*scans, *options, probe=True)
+    assert result.exit_code == 0, result.output
+    told = re.search(r"120 steps .* ([\d:]+) \(h:mm:ss\) on CPU.* ([\d.]+) s each", result.output)
+    assert told, result.output
+    hours, minutes, seconds = map(int, told[1].split(":"))
+    whole = 3600 * hours + 60 * minutes + seconds
+    assert whole == pytest.approx(120 * float(told[2]), rel=0.1, abs=1)
+    assert re.search(r"and [\d.]+ of [\d.]+ GiB", result.output)
+
+
+def test_training_that_fails_at_its_first_step_is_found(clinic, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    for number in range(4):
+        clinic.draw(number, no_class(2))
+    clinic.check(tmp_path)
+    scans = ("--images", tmp_path / "images", "--labels", tmp_path / "labels")
+    # It knows two classes, and there is one.
+    result = called(*scans, "--network", "bright_network:build", "--device", "cpu", probe=True)
+    assert result.exit_code == 1, result.output
+    assert "A training step fails: The network “bright_network:build” cannot" in result.output
+
+
+def test_step_that_takes_more_memory_than_is_free_is_odd():
+    cost = Forecast("CPU", 4.0, 100, step_seconds=1.0, gibibytes=3.9)
+    (finding,) = scarce(cost)
+    assert (finding.kind, finding.stops) == ("step memory", False)
+    assert "3.9 GiB on CPU, of which 4.0 GiB are free" in finding.what
+    assert not list(scarce(replace(cost, gibibytes=3.0)))
+    slow = replace(cost, step_seconds=None, gibibytes=None, problem="not measured", slow=True)
+    assert not list(scarce(slow))
 
 
 @pytest.mark.realdata

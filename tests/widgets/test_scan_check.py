@@ -38,6 +38,19 @@ def test_labels_of_another_scan_are_found_and_left_out_by_one_press(train_dock, 
     assert "same scan" not in {found.kind for found in train_dock.check.findings}
 
 
+def test_forecast_follows_what_was_found(train_dock, qtbot):
+    config = train_dock.config().updated({"device": {"device": "cpu"}})
+    train_dock.set_config(config)
+    train_dock.check.check_button.click()
+    with qtbot.waitSignal(train_dock.check._prober.done, timeout=60_000):
+        pass
+    told = train_dock.check.forecast.text()
+    assert told.startswith(f"{config.training.steps} steps will take about ")
+    assert "on CPU" in told
+    train_dock.scans.pair()
+    assert train_dock.check.forecast.text() == ""
+
+
 def test_findings_are_forgotten_when_the_scans_change(train_dock, viewer, qtbot):
     viewer.layers["scan 1"].data = np.zeros_like(viewer.layers["scan 1"].data)
     check(train_dock, qtbot)

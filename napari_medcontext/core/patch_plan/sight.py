@@ -68,13 +68,14 @@ class StepCost(Settings):
     """What one training step with patches of one size takes; none where it was not measured.
 
     ``gibibytes`` is the memory at its peak, of the device on a GPU, else of the whole process;
-    ``problem`` is why there are no numbers.
+    ``problem`` is why there are no numbers; ``slow`` whether it was given up for want of time.
     """
 
     size: PatchSize
     seconds: float | None = None
     gibibytes: float | None = None
     problem: str = ""
+    slow: bool = False
 
 
 class PatchPlan(Settings):

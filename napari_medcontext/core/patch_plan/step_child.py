@@ -45,7 +45,7 @@ def main() -> None:
     for number, size in enumerate(ask.sizes):
         if time.monotonic() + (STEPS + 1) * pace * voxels(size) > end:
             problem = f"not measured: it would take more than {ask.seconds:g} s"
-            cost = StepCost(size=size, problem=problem)
+            cost = StepCost(size=size, problem=problem, slow=True)
         else:
             cost = _cost(ask, size, compute)
         if cost.seconds is not None:

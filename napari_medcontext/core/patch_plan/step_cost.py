@@ -46,6 +46,7 @@ def measured_steps(
     channels: int,
     spacing: Spacing,
     sizes: Sequence[PatchSize],
+    seconds: float = SECONDS,
 ) -> Iterator[Device | StepCost]:
     """Do a few real training steps with each patch size, and yield what they took.
 
@@ -65,6 +66,8 @@ def measured_steps(
         The training's voxel size along x, y, z in mm.
     sizes
         Patch sizes, the smallest first.
+    seconds
+        How long all sizes together may take.
 
     Yields
     ------
@@ -72,7 +75,12 @@ def measured_steps(
         One for each size; without numbers, and why, where it could not be measured.
     """
     ask = ProbeAsk(
-        config=config, classes=classes, channels=channels, spacing=spacing, sizes=tuple(sizes)
+        config=config,
+        classes=classes,
+        channels=channels,
+        spacing=spacing,
+        sizes=tuple(sizes),
+        seconds=seconds,
     )
     # The folder that this was called from must not be searched for modules (-P).
     command = [sys.executable, "-P", "-m", "napari_medcontext.core.patch_plan.step_child"]
@@ -87,7 +95,8 @@ def measured_steps(
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        end = threading.Timer(ask.seconds + GRACE, child.kill)
+        overdue = threading.Event()
+        end = threading.Timer(ask.seconds + GRACE, _end, (child, overdue))
         end.start()
         try:
             child.stdin.write(ask.model_dump_json())
@@ -103,6 +112,15 @@ def measured_steps(
         finally:
             end.cancel()
             child.kill()
-    reason = "not measured: the process ended, most likely for want of memory"
+    why = (
+        f"it takes more than {ask.seconds:g} s"
+        if overdue.is_set()
+        else "the process ended, most likely for want of memory"
+    )
     for size in left:
-        yield StepCost(size=size, problem=reason)
+        yield StepCost(size=size, problem=f"not measured: {why}", slow=overdue.is_set())
+
+
+def _end(child: subprocess.Popen[str], overdue: threading.Event) -> None:
+    overdue.set()
+    child.kill()

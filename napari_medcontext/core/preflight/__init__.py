@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from napari_medcontext.core.config import Case, Role, RunConfig
 from napari_medcontext.core.events import Event, Preparing
 from napari_medcontext.core.preflight.findings import Finding, Study
+from napari_medcontext.core.preflight.forecast import Forecast, forecast, scarce
 from napari_medcontext.core.preflight.label_rules import RULES as LABEL_RULES
 from napari_medcontext.core.preflight.run_rules import RULES as RUN_RULES
 from napari_medcontext.core.preflight.scan_rules import RULES as SCAN_RULES
 from napari_medcontext.core.preflight.survey import Survey, Surveyed, survey_case, survey_scan
 from napari_medcontext.core.volume import Volume
 
-__all__ = ["Finding", "check_cases", "check_volumes"]
+__all__ = ["Checked", "Finding", "Forecast", "check_cases", "check_volumes", "with_forecast"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found, what stops a training first; and what the training will take."""
+
+    study: Study
+    findings: Sequence[Finding]
+    forecast: Forecast | None = None
+
+    @property
+    def stops(self) -> bool:
+        """Whether a finding would stop a training."""
+        return any(finding.stops for finding in self.findings)
 
 
 def check_cases(
@@ -22,7 +37,7 @@ def check_cases(
     config: RunConfig,
     class_names: Mapping[int, str],
     channels: Sequence[str] = (),
-) -> Generator[Event, None, list[Finding]]:
+) -> Generator[Event, None, Checked]:
     """Look at every scan once, then at all of them together.
 
     Parameters
@@ -43,8 +58,8 @@ def check_cases(
 
     Returns
     -------
-    list of Finding
-        What stops a training first.
+    Checked
+        Without a forecast; ``with_forecast`` adds it.
     """
     used = [case for case in cases if case.role != "unused"]
     surveyed = []
@@ -52,12 +67,14 @@ def check_cases(
         yield Preparing(f"Looking at {case.name}", done, len(used))
         surveyed.append(survey_case(case, config.data, channels))
     yield Preparing(f"Looked at {len(used)} scans", len(used), len(used))
-    return _findings(surveyed, config, class_names)
+    return _checked(surveyed, config, class_names, channels)
 
 
 def check_volumes(
-    scans: Sequence[tuple[Role, Volume, Volume | None]], config: RunConfig
-) -> list[Finding]:
+    scans: Sequence[tuple[Role, Volume, Volume | None]],
+    config: RunConfig,
+    channels: Sequence[str] = (),
+) -> Checked:
     """Look at scans that are in memory, as ``check_cases`` does at files.
 
     The classes are those that the labels to train on name.
@@ -66,7 +83,7 @@ def check_volumes(
     ----------
     scans
         What each is used for, the scan, and its labels if it has any.
-    config
+    config, channels
         As for ``check_cases``.
     """
     names: dict[int, str] = {}
@@ -76,7 +93,18 @@ def check_volumes(
     surveyed = [
         survey_scan(image.name, role, image, drawn, config.data) for role, image, drawn in scans
     ]
-    return _findings(surveyed, config, names)
+    return _checked(surveyed, config, names, channels)
+
+
+def with_forecast(checked: Checked) -> Checked:
+    """Measure what the training will take, unless something stops it anyway.
+
+    Takes some seconds: a process is started that does a few steps.
+    """
+    if checked.stops or not checked.study.training:
+        return checked
+    cost = forecast(checked.study)
+    return replace(checked, findings=_sorted([*checked.findings, *scarce(cost)]), forecast=cost)
 
 
 def _learned(survey: Survey, config: RunConfig) -> Survey:
@@ -86,12 +114,19 @@ def _learned(survey: Survey, config: RunConfig) -> Survey:
     return replace(survey, classes=kept)
 
 
-def _findings(
-    surveyed: Sequence[Surveyed], config: RunConfig, class_names: Mapping[int, str]
-) -> list[Finding]:
+def _checked(
+    surveyed: Sequence[Surveyed],
+    config: RunConfig,
+    class_names: Mapping[int, str],
+    channels: Sequence[str] = (),
+) -> Checked:
     found = [finding for _, findings in surveyed for finding in findings]
     surveys = [_learned(survey, config) for survey, _ in surveyed if survey is not None]
-    study = Study(surveys, config, class_names)
+    study = Study(surveys, config, class_names, channels)
     for rule in (*SCAN_RULES, *LABEL_RULES, *RUN_RULES):
         found += rule(study)
-    return sorted(found, key=lambda finding: not finding.stops)
+    return Checked(study, _sorted(found))
+
+
+def _sorted(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: not finding.stops)

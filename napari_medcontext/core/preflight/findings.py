@@ -40,16 +40,22 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All scans that could be read, what they are meant for, and the classes' names."""
+    """All scans that could be read, what they are meant for, and what classes and channels are."""
 
     surveys: Sequence[Survey]
     config: RunConfig
     class_names: Mapping[int, str]
+    channels: Sequence[str] = ()
 
     @property
     def training(self) -> list[Survey]:
         """The scans to train on."""
         return [survey for survey in self.surveys if survey.role == "training"]
+
+    @property
+    def classes(self) -> set[int]:
+        """The classes that any labels have."""
+        return set().union(*(survey.classes for survey in self.surveys))
 
     @property
     def spacing(self) -> Spacing:

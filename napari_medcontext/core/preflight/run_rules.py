@@ -51,8 +51,8 @@ def memory(study: Study) -> Iterator[Finding]:
         (float(np.prod(np.array(survey.shape) * survey.spacing)) for survey in study.surveys),
         default=0.0,
     )
-    classes = len(set().union(*(survey.classes for survey in study.surveys))) + 1
-    needed = largest / float(np.prod(study.spacing)) * (BYTES_A_VOXEL + 4 * classes)
+    outputs = len(study.classes) + 1
+    needed = largest / float(np.prod(study.spacing)) * (BYTES_A_VOXEL + 4 * outputs)
     there = psutil.virtual_memory().available
     if needed > MEMORY_SHARE * there:
         yield Finding(
