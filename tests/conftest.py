@@ -1,6 +1,7 @@
 """A tiny study that every test of the engine can train on within seconds."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,18 @@ def finished_run(_finished_run, tmp_path):
     from napari_medcontext.core.run import RunFolder
 
     return RunFolder(shutil.copytree(_finished_run, tmp_path / "finished"))
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    """A small public data set on a server of this machine, in place of the real one."""
+    from archive_server import TASK, serving, small_archive
+
+    from napari_medcontext.core import decathlon
+
+    with serving(small_archive()) as server:
+        ours = replace(decathlon.TASKS[TASK], md5=server.md5)
+        monkeypatch.setattr(decathlon, "TASKS", {**decathlon.TASKS, TASK: ours})
+        monkeypatch.setenv(decathlon.MIRROR_VARIABLE, server.url)
+        monkeypatch.setenv(decathlon.DATA_VARIABLE, str(tmp_path / "data"))
+        yield server

@@ -5,25 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
-import pytest
-from archive_server import TASK, serving, small_archive
+from archive_server import TASK
 from typer.testing import CliRunner
 
 from napari_medcontext.cli import EXIT_STOPPED, app
 from napari_medcontext.core import decathlon
 from napari_medcontext.core.errors import DownloadError
-
-
-@pytest.fixture
-def served(monkeypatch, tmp_path):
-    with serving(small_archive()) as server:
-        ours = replace(decathlon.TASKS[TASK], md5=server.md5)
-        monkeypatch.setattr(decathlon, "TASKS", {**decathlon.TASKS, TASK: ours})
-        monkeypatch.setenv(decathlon.MIRROR_VARIABLE, server.url)
-        monkeypatch.setenv(decathlon.DATA_VARIABLE, str(tmp_path / "data"))
-        yield server
 
 
 def call(*words):

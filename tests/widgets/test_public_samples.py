@@ -1,13 +1,8 @@
 """A public sample opens where it was downloaded; else it is downloaded beside the window."""
 
-from dataclasses import replace
-
-import pytest
-from archive_server import TASK, serving, small_archive
+from archive_server import TASK
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
-
-from napari_medcontext.core import decathlon
 
 SAMPLE = ("napari-medcontext", "hippocampus")
 OPENED = [
@@ -16,16 +11,6 @@ OPENED = [
     "hippocampus_003",
     "hippocampus_003 labels",
 ]
-
-
-@pytest.fixture
-def served(monkeypatch, tmp_path):
-    with serving(small_archive()) as server:
-        ours = replace(decathlon.TASKS[TASK], md5=server.md5)
-        monkeypatch.setattr(decathlon, "TASKS", {**decathlon.TASKS, TASK: ours})
-        monkeypatch.setenv(decathlon.MIRROR_VARIABLE, server.url)
-        monkeypatch.setenv(decathlon.DATA_VARIABLE, str(tmp_path / "data"))
-        yield server
 
 
 def names(viewer):

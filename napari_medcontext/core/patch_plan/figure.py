@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.figures import OKABE_ITO, lighten, new_figure, save_figure
 from napari_medcontext.core.patch_plan.sight import PatchPlan, size_text
-from napari_medcontext.core.study.figure import OKABE_ITO, FigureError
 
 PANEL_INCHES = (4.2, 3.4)
 LEAST_SHARE = 1e-3
@@ -24,26 +23,15 @@ def draw_plan(path: Path, plan: PatchPlan) -> Path:
     FigureError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FigureError(
-            "There is no figure, for want of matplotlib. Install it with "
-            "“pip install napari-medcontext[figures]” and give the same command again."
-        ) from error
     width, height = PANEL_INCHES
-    figure = Figure(figsize=(3 * width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3 * width, height, layout="constrained")
     shares, organs, costs = figure.subplots(1, 3)
     _draw_shares(shares, plan)
     _draw_organs(organs, plan)
     _draw_costs(costs, plan)
     for panel in (shares, organs, costs):
         _dress(panel, plan)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=160)
-    return path
+    return save_figure(figure, path)
 
 
 def _draw_shares(panel: Any, plan: PatchPlan) -> None:
@@ -82,8 +70,7 @@ def _dress(panel: Any, plan: PatchPlan) -> None:
     names = [size_text(sight.size) for sight in plan.sights]
     panel.set_xticks(range(len(names)), names, rotation=30, ha="right")
     panel.set_xlim(-0.5, len(names) - 0.5)
-    panel.grid(alpha=0.25, linewidth=0.6)
-    panel.spines[["top", "right"]].set_visible(False)
+    lighten(panel)
     for place, sight in enumerate(plan.sights):
         if sight.size == plan.advised:
             panel.axvspan(place - 0.4, place + 0.4, color="#F0E442", alpha=0.3, linewidth=0)

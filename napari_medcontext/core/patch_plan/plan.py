@@ -7,13 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from napari_medcontext.core.asked_folder import AskedFolder
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.errors import RunError
-from napari_medcontext.core.folder import WorkFolder
 from napari_medcontext.core.io import atomic_path
 from napari_medcontext.core.patch_plan.sight import PatchPlan
-from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.settings import PositiveInt, Settings, dump, load
+from napari_medcontext.core.settings import PositiveInt, Settings, load
 
 
 class PlanSpec(Settings):
@@ -31,41 +30,16 @@ class PlanSpec(Settings):
     )
 
 
-class PlanFolder(WorkFolder):
+class PlanFolder(AskedFolder[PlanSpec]):
     """The folder of a patch plan: ``patch_plan.yaml``, and what came out."""
 
-    @property
-    def spec_path(self) -> Path:
-        """The file that says what to plan."""
-        return self.path / "patch_plan.yaml"
+    spec_type = PlanSpec
+    spec_name = "patch_plan.yaml"
 
     @property
     def result_path(self) -> Path:
         """The plan itself, as JSON."""
         return self.path / "patch_plan.json"
-
-    def exists(self) -> bool:
-        """Say whether a plan was asked for here."""
-        return self.spec_path.is_file()
-
-    def create(self, spec: PlanSpec) -> PlanFolder:
-        """Make the folder and write what to plan.
-
-        Raises
-        ------
-        RunError
-            If the folder is a run's, or somebody is at work in it.
-        """
-        self.require_idle()
-        if RunFolder(self.path).exists():
-            raise RunError(f"{self.path} holds a run. Choose another folder for the plan.")
-        with atomic_path(self.spec_path) as temporary:
-            temporary.write_text(dump(spec), encoding="utf-8")
-        return self
-
-    def spec(self) -> PlanSpec:
-        """Read what to plan."""
-        return load(PlanSpec, self.spec_path)
 
     def keep(self, plan: PatchPlan) -> None:
         """Write the plan."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from napari_medcontext.core.figures import FigureError
 from napari_medcontext.core.patch_plan.figure import draw_plan
 from napari_medcontext.core.patch_plan.sight import (
     PERCENTILES,
@@ -13,7 +14,6 @@ from napari_medcontext.core.patch_plan.sight import (
     Spread,
     size_text,
 )
-from napari_medcontext.core.study.figure import FigureError
 from napari_medcontext.core.study.rows import write_table
 
 TABLE, FIGURE = "patches.csv", "patches.png"

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.figures import OKABE_ITO, FigureError, new_figure, save_figure
 from napari_medcontext.core.probe.rows import Condition
 from napari_medcontext.core.probe.summary import ALL, Key, ProbeMean
-from napari_medcontext.core.study.figure import OKABE_ITO, FigureError
 
 HATCHES: Mapping[Condition, str] = {"token": "", "mean": "//", "noise": ".."}
 """How bars of one method are told apart: by what stands where the organ was."""
@@ -33,14 +32,6 @@ def draw_bars(path: Path, means: Mapping[Key, ProbeMean]) -> Path:
     FigureError
         If matplotlib is not installed, or there is nothing to draw.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FigureError(
-            "There is no chart, for want of matplotlib. Install it with "
-            "“pip install napari-medcontext[figures]” and give the same command again."
-        ) from error
     organs = [*dict.fromkeys(key[1] for key in means if key[1] != ALL), ALL]
     methods = list(dict.fromkeys(key[0] for key in means))
     bars = [
@@ -52,16 +43,13 @@ def draw_bars(path: Path, means: Mapping[Key, ProbeMean]) -> Path:
     if not bars:
         raise FigureError("There is no chart: no organ was hidden.")
     inches = max(LEAST_INCHES, INCHES_PER_BAR * len(organs) * (len(bars) + 2))
-    figure = Figure(figsize=(inches, HEIGHT))
-    FigureCanvasAgg(figure)
+    figure = new_figure(inches, HEIGHT)
     panel = figure.subplots()
     _draw_groups(panel, means, organs, methods, bars)
     _dress(panel, ["mean" if organ == ALL else organ for organ in organs])
     figure.tight_layout()
     figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=160, bbox_inches="tight")
-    return path
+    return save_figure(figure, path)
 
 
 def _draw_groups(

@@ -11,13 +11,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from napari_medcontext.core.asked_folder import AskedFolder
 from napari_medcontext.core.config import Case, RunConfig
-from napari_medcontext.core.errors import RunError
-from napari_medcontext.core.folder import WorkFolder
-from napari_medcontext.core.io import atomic_path
 from napari_medcontext.core.presets import PRESETS, with_preset
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.settings import Settings, dump, load
+from napari_medcontext.core.settings import Settings
 
 MEASURE = 1
 """Counts up when something else is measured, so that older rows are not taken for it."""
@@ -36,41 +34,16 @@ class ProbeSpec(Settings):
     command: str = Field(default="", description="What was typed to do this, for the report.")
 
 
-class ProbeFolder(WorkFolder):
+class ProbeFolder(AskedFolder[ProbeSpec]):
     """The folder of a probe: ``probe.yaml``, ``parts/`` (a table a run and scan), the results."""
 
-    @property
-    def spec_path(self) -> Path:
-        """The file that says what to probe."""
-        return self.path / "probe.yaml"
+    spec_type = ProbeSpec
+    spec_name = "probe.yaml"
 
     @property
     def report(self) -> Path:
         """The file that says what came out, ``probe.md``."""
         return self.path / "probe.md"
-
-    def exists(self) -> bool:
-        """Say whether a probe has been planned here."""
-        return self.spec_path.is_file()
-
-    def create(self, spec: ProbeSpec) -> ProbeFolder:
-        """Make the folder and write what to probe; what was measured before stays.
-
-        Raises
-        ------
-        RunError
-            If the folder is a run's, or somebody is at work in it.
-        """
-        self.require_idle()
-        if RunFolder(self.path).exists():
-            raise RunError(f"{self.path} holds a run. Choose another folder for the results.")
-        with atomic_path(self.spec_path) as temporary:
-            temporary.write_text(dump(spec), encoding="utf-8")
-        return self
-
-    def spec(self) -> ProbeSpec:
-        """Read what to probe."""
-        return load(ProbeSpec, self.spec_path)
 
     def part(self, run: RunFolder, case: Case) -> Path:
         """Return the file of what a run's present weights make of a scan.

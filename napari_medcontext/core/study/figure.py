@@ -8,23 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_medcontext.core.errors import MedContextError
-from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.figures import MARKERS, OKABE_ITO, lighten, new_figure, save_figure
 from napari_medcontext.core.study.curves import CaseCurves, Curve, mean_curve, seed_curves
 from napari_medcontext.core.study.rows import Series
 
-OKABE_ITO = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
-"""Colours that the colour-blind tell apart; the baseline, first, is black."""
 LINES = {"student": "-", "teacher": "--", "mean": ":"}
-MARKERS = "osD^v"
 PANEL_INCHES = (4.6, 3.6)
 AXES = {"seconds": "training time (s)", "steps": "training steps"}
 Across = Literal["seconds", "steps"]
 FIGURES: Mapping[str, Across] = {"curves-time.png": "seconds", "curves-steps.png": "steps"}
-
-
-class FigureError(MedContextError):
-    """There is nothing to draw with."""
 
 
 def draw_curves(path: Path, curves: CaseCurves, across: Across) -> Path:
@@ -37,33 +29,21 @@ def draw_curves(path: Path, curves: CaseCurves, across: Across) -> Path:
     FigureError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FigureError(
-            "There are no figures, for want of matplotlib. Install it with "
-            "“pip install napari-medcontext[figures]” and go on with the same comparison."
-        ) from error
     networks = list(dict.fromkeys(series.network for series in curves))
     methods = list(dict.fromkeys(series.method for series in curves))
     width, height = PANEL_INCHES
-    figure = Figure(figsize=(width * len(networks), height + 0.22 * len(curves) / len(networks)))
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * len(networks), height + 0.22 * len(curves) / len(networks))
     panels = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
     for network, panel in zip(networks, panels, strict=True):
         panel.set(title=network, xlabel=AXES[across])
-        panel.grid(alpha=0.25, linewidth=0.6)
-        panel.spines[["top", "right"]].set_visible(False)
+        lighten(panel)
         for series, by_key in curves.items():
             if series.network == network:
                 style = _style(series, methods)
                 _draw_series(panel, list(seed_curves(by_key).values()), series, style, across)
     panels[0].set_ylabel("DSC on test scans")
     _legend(figure, panels)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=160, bbox_inches="tight")
-    return path
+    return save_figure(figure, path)
 
 
 def _style(series: Series, methods: Sequence[str]) -> Mapping[str, str]:

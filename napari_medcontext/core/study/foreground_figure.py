@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.figures import MARKERS, OKABE_ITO, lighten, new_figure, save_figure
 from napari_medcontext.core.study.curves import MetricName, finite_mean
-from napari_medcontext.core.study.figure import MARKERS, OKABE_ITO, FigureError
 
 if TYPE_CHECKING:
     from napari_medcontext.core.study.foreground import Scored
@@ -30,16 +29,10 @@ def draw_foreground(path: Path, scored: Sequence[Scored]) -> Path:
     FigureError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FigureError("There are no figures, for want of matplotlib.") from error
     networks = list(dict.fromkeys(each.series.network for each in scored))
     methods = list(dict.fromkeys(each.series.method for each in scored))
     width, height = PANEL_INCHES
-    figure = Figure(figsize=(width * len(networks), len(ROWS) * height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width * len(networks), len(ROWS) * height, layout="constrained")
     panels = figure.subplots(len(ROWS), len(networks), sharex=True, sharey="row", squeeze=False)
     for column, network in enumerate(networks):
         panels[0][column].set_title(network)
@@ -49,14 +42,11 @@ def draw_foreground(path: Path, scored: Sequence[Scored]) -> Path:
             own = [each for each in scored if each.series.network == network]
             _draw(panel, own, methods, metric)
             panel.set(xscale="log", ylabel=title if column == 0 else "")
-            panel.grid(alpha=0.25, linewidth=0.6)
-            panel.spines[["top", "right"]].set_visible(False)
+            lighten(panel)
     handles, titles = panels[0][0].get_legend_handles_labels()
     columns = LEGEND_COLUMNS * len(networks)
     figure.legend(handles, titles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=columns)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=160, bbox_inches="tight")
-    return path
+    return save_figure(figure, path)
 
 
 def _draw(panel: Any, scored: Sequence[Scored], methods: Sequence[str], metric: MetricName) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_medcontext.core.figures import FigureError
 from napari_medcontext.core.io import atomic_path
 from napari_medcontext.core.study.cell import cell_rows
 from napari_medcontext.core.study.comparison import Comparison, findings
 from napari_medcontext.core.study.curves import CaseCurves, case_curves, seed_curves
-from napari_medcontext.core.study.figure import FIGURES, FigureError, draw_curves
+from napari_medcontext.core.study.figure import FIGURES, draw_curves
 from napari_medcontext.core.study.foreground import write_foreground
 from napari_medcontext.core.study.plan import Cell, StudyFolder, cells_of
 from napari_medcontext.core.study.report import report_text
