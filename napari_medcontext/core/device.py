@@ -41,8 +41,16 @@ class Compute:
         return f"CPU, {torch.get_num_threads()} threads"
 
 
-def choose_compute(settings: DeviceSettings) -> Compute:
+def choose_compute(settings: DeviceSettings, *, learns: bool = False) -> Compute:
     """Turn the settings into a device and a number format.
+
+    Parameters
+    ----------
+    settings
+        What the user asks for; “auto” takes a GPU where there is one, and there half precision.
+    learns
+        Whether gradients are computed too: on a processor these are wrong in bfloat16, see
+        ``gradients_are_unsafe``, so that “auto” takes float32.
 
     Raises
     ------
@@ -65,7 +73,21 @@ def choose_compute(settings: DeviceSettings) -> Compute:
         )
     device = torch.device(name)
     precision = settings.precision
-    return Compute(device, _native_precision(device) if precision == "auto" else precision)
+    if precision == "auto":
+        unsafe = learns and gradients_are_unsafe(Compute(device, "bfloat16"))
+        precision = "float32" if unsafe else _native_precision(device)
+    return Compute(device, precision)
+
+
+def gradients_are_unsafe(compute: Compute) -> bool:
+    """Say whether PyTorch may get gradients wrong there.
+
+    On processors with bfloat16 instructions (tried: AVX-512 BF16, PyTorch 2.13) the gradient of a
+    3D convolution's weights depends on what lay in memory before, up to NaN, where its input is
+    two voxels long along the first axis, as at the coarsest level of a U-Net on small patches.
+    Answers of networks, without gradients, are right.
+    """
+    return compute.device.type == "cpu" and compute.precision == "bfloat16"
 
 
 def release_memory(device: torch.device) -> None:

@@ -14,6 +14,7 @@ from napari_medcontext.core.device import (
     Compute,
     choose_compute,
     explained_memory_errors,
+    gradients_are_unsafe,
     release_memory,
 )
 from napari_medcontext.core.errors import TrainingError
@@ -27,6 +28,7 @@ from napari_medcontext.core.events import (
     RunStarted,
     StepFinished,
     ValidationFinished,
+    Warned,
 )
 from napari_medcontext.core.inference import Cancelled
 from napari_medcontext.core.learner import Learner, StepResult
@@ -72,8 +74,8 @@ def train(
     Yields
     ------
     Event
-        ``RunStarted``, a ``StepFinished`` for each step, validations, previews and saved
-        states in between, and ``RunFinished`` at the end.
+        ``Warned`` of what is odd, ``RunStarted``, a ``StepFinished`` for each step, validations,
+        previews and saved states in between, and ``RunFinished`` at the end.
 
     Raises
     ------
@@ -81,7 +83,12 @@ def train(
         With what to change.
     """
     check_patch_size(config.network.name, config.data.patch_size)
-    compute = choose_compute(config.device)
+    compute = choose_compute(config.device, learns=True)
+    if gradients_are_unsafe(compute):
+        yield Warned(
+            "On a processor PyTorch may learn wrongly in bfloat16, above all on small patches. "
+            "Choose the precision “auto” or “float32”."
+        )
     training = _Training(config, dataset, run, compute, should_stop, should_pause, save_at)
     try:
         with explained_memory_errors(MEMORY_ADVICE):

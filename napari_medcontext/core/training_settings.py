@@ -128,6 +128,8 @@ class DeviceSettings(Settings):
 
     device: Device = setting("auto", "Where to compute; auto takes a GPU where there is one.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = setting(
-        "auto", "Number format; auto takes the fastest that the device computes natively."
+        "auto",
+        "Number format; auto takes half precision where the device computes it natively, but to "
+        "learn on a processor, where PyTorch gets it wrong, float32.",
     )
     threads: int = setting(0, "Processor threads; 0 takes all cores.", unit="threads", ge=0)

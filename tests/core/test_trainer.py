@@ -14,6 +14,7 @@ from napari_medcontext.core.events import (
     RunStarted,
     StepFinished,
     ValidationFinished,
+    Warned,
 )
 from napari_medcontext.core.log_table import LOG_COLUMNS
 from napari_medcontext.core.run import RunFolder
@@ -50,6 +51,26 @@ def test_each_step_gives_one_event_and_the_last_says_finished(tiny_config, datas
     assert isinstance(events[-1], RunFinished)
     assert (events[-1].reason, events[-1].step) == ("completed", 4)
     assert of(CheckpointSaved, events) == []
+
+
+def test_losses_are_the_same_whatever_lay_in_memory_before(tiny_config, dataset):
+    """On small patches PyTorch's gradients in bfloat16 are not, where a processor has that."""
+    config = tiny_config.updated({"device": {"precision": "auto"}})
+    found = []
+    for _ in range(3):
+        litter = [torch.full((2**size,), torch.nan) for size in range(4, 21) for _ in range(8)]
+        del litter
+        found.append([event.losses for event in of(StepFinished, train(config, dataset))])
+    assert found[0] == found[1] == found[2]
+
+
+def test_who_learns_in_bfloat16_on_a_processor_is_warned(tiny_config, dataset):
+    config = tiny_config.updated({"device": {"precision": "bfloat16"}})
+    work = train(config, dataset)
+    first = next(work)
+    work.close()
+    assert isinstance(first, Warned)
+    assert "float32" in first.message
 
 
 def test_resumed_run_gives_the_same_losses_as_an_unbroken_one(tiny_config, dataset, run):
