@@ -10,53 +10,15 @@ press to the first drawn picture after it. With no screen:
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import napari
-from qtpy.QtWidgets import QApplication
+from stopwatch import Stopwatch, print_table
 
 from napari_medcontext.widgets.compare import CompareDock
 
 PLUGIN = "napari-medcontext"
-TARGET_MS = 100.0
 SLICES = 40
-
-
-def waited(happened: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Let the window live until something happened."""
-    until = time.perf_counter() + seconds
-    while not happened():
-        if time.perf_counter() > until:
-            raise TimeoutError
-        QApplication.processEvents()
-
-
-class Stopwatch:
-    """Times from a press to the picture that shows what came of it."""
-
-    def __init__(self, viewer: napari.Viewer) -> None:
-        self._canvas = viewer.window._qt_viewer.canvas._scene_canvas
-        self._drawn = 0
-        self._canvas.events.draw.connect(self._note, position="last")
-
-    def milliseconds(
-        self, act: Callable[[], None], done: Callable[[], bool] | None = None
-    ) -> float:
-        """Return how long it takes from the act until it is done and drawn."""
-        started = time.perf_counter()
-        act()
-        if done is not None:
-            waited(done)
-        before = self._drawn
-        self._canvas.update()
-        waited(lambda: self._drawn > before)
-        return (time.perf_counter() - started) * 1000
-
-    def _note(self, event: object) -> None:
-        self._drawn += 1
 
 
 def main() -> None:
@@ -73,7 +35,7 @@ def main() -> None:
     dock = CompareDock(viewer)
     viewer.window.add_dock_widget(dock, name="Compare")
     dock.choose(*layers)
-    watch = Stopwatch(viewer)
+    watch = Stopwatch(viewer.window._qt_viewer)
     ended: list[bool] = []
     dock.compared.connect(lambda: ended.append(True))
     compared = watch.milliseconds(dock.compare, lambda: bool(ended))
@@ -96,12 +58,8 @@ def main() -> None:
         watch.milliseconds(lambda style=style: dock.errors.style.setCurrentText(style))
         for style in ("outline", "filled") * 5
     ]
-    print(
-        f"{'':22s} {'n':>3s} {'median':>8s} {'max':>8s}  ms; target {TARGET_MS:.0f} at the median"
-    )
     rows = {"comparing once": [compared], "another class": classes, "another slice": slices}
-    for name, times in (rows | {"filled or outlined": styles}).items():
-        print(f"{name:22s} {len(times):3d} {statistics.median(times):8.0f} {max(times):8.0f}")
+    print_table(rows | {"filled or outlined": styles})
     viewer.close()
 
 
