@@ -47,11 +47,21 @@ TUMOURS = {
 
 
 def work_in_a_window(
-    out: Path, images, labels, settings, *, crowded: bool, patience: float, regions: bool = False
+    out: Path,
+    images,
+    labels,
+    settings,
+    *,
+    crowded: bool,
+    patience: float,
+    regions: bool = False,
+    channels: str = "",
+    further=(),
 ):
     """Run the script in a fresh process and return its report.
 
-    ``crowded`` adds layers of the user; with ``regions`` BraTS's are learned, not classes.
+    ``crowded`` adds layers of the user; with ``regions`` BraTS's are learned, not classes;
+    ``further`` are files of the scans' other ``channels``.
     """
     plan = {
         "images": [str(path) for path in images],
@@ -60,6 +70,8 @@ def work_in_a_window(
         "out": str(out),
         "crowded": crowded,
         "regions": regions,
+        "channels": channels,
+        "further": [str(path) for path in further],
         "patience": patience - STARTUP_SECONDS,
     }
     (out / "plan.json").write_text(json.dumps(plan))
@@ -216,13 +228,22 @@ def test_left_atria_are_trained_on_predicted_and_compared(tmp_path):
 @pytest.mark.timeout(1000)
 @pytest.mark.skipif(not BRAIN_TUMOUR.is_dir(), reason="the tumours are not beside the checkout")
 def test_regions_of_one_tumour_are_trained_on_and_compared_on_the_other(tmp_path):
-    images, labels = (
+    images, further, labels = (
         [BRAIN_TUMOUR / f"case_{number:02}_{kind}.nii.gz" for number in (1, 2)]
-        for kind in ("flair", "label")
+        for kind in ("flair", "t1gd", "label")
     )
     report = work_in_a_window(
-        tmp_path, images, labels, TUMOURS, crowded=False, patience=900, regions=True
+        tmp_path,
+        images,
+        labels,
+        TUMOURS,
+        crowded=False,
+        patience=900,
+        regions=True,
+        channels="FLAIR, T1GD",
+        further=further,
     )
+    assert RunFolder(tmp_path / "run").spec().channels == ("FLAIR", "T1GD")
     assert report["regions"] == {"WT": [1, 2, 3, 4], "TC": [1, 3, 4], "ET": [4]}
     assert report["heavy_modules"] == []
     assert report["complaints"] == []

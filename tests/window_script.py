@@ -147,6 +147,8 @@ def open_files(window: Window) -> list[tuple[Any, Any]]:
         opened = [window.viewer.open(path, plugin=PLUGIN)[0] for path in (image, labels)]
         assert [layer._type_string for layer in opened] == ["image", "labels"]
         pairs.append(tuple(opened))
+    if window.plan["further"]:
+        window.viewer.open(window.plan["further"], plugin=PLUGIN)
     return pairs
 
 
@@ -184,6 +186,8 @@ def train(window: Window, pairs: list[tuple[Any, Any]]) -> None:
     viewer.window.add_dock_widget(notes, name="Notes", area="bottom")
     dock = window.dock("Train")
     dock.set_config(dock.config().updated(plan["settings"]))
+    dock.channels.setText(plan["channels"])
+    dock.channels.editingFinished.emit()
     if plan["regions"]:
         dock.regions.expand(animate=False)
         window.settle()
