@@ -11,11 +11,13 @@ from qtpy.QtWidgets import QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidge
 
 from napari_medcontext.core.channel_files import listed_channels
 from napari_medcontext.core.config import Case, RunConfig, RunSpec
+from napari_medcontext.core.data_presets import DataPreset
 from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
 from napari_medcontext.core.study.plan import StudyFolder
 from napari_medcontext.snapshots import Scan, planned_cases, writer
+from napari_medcontext.widgets.data_set_box import DataSetBox
 from napari_medcontext.widgets.docks import Dock, open_dock
 from napari_medcontext.widgets.forms import field_label
 from napari_medcontext.widgets.method_trial import MethodTrial, TrialInputs
@@ -66,6 +68,7 @@ class TrainDock(QWidget):
         self._restore_preferences()
         self.scans.changed.connect(self._check)
         self.channels.editingFinished.connect(self.follow_channels)
+        self.data_set.chosen.connect(self._follow_data_set)
         self.settings.changed.connect(self._follow_settings)
         self.monitor.running_told.connect(self._follow_running)
         self.monitor.ended.connect(self._end)
@@ -165,6 +168,7 @@ class TrainDock(QWidget):
             "begin with the scan's and end with the channel's: case1_FLAIR, case1_T1.",
             "one layer is one scan",
         )
+        self.data_set = DataSetBox(self.scans)
         self.preflight = label("train_preflight")
         self.settings = SettingsPanel()
         self.patches = PatchSection(self._viewer, self.scans, self.settings)
@@ -199,6 +203,7 @@ class TrainDock(QWidget):
         layout = QVBoxLayout(content)
         layout.addLayout(row(QLabel("<b>Scans</b>"), None, self.pair_button))
         layout.addWidget(self.scans)
+        layout.addWidget(self.data_set)
         layout.addLayout(row(field_label("Channels"), self.channels))
         layout.addWidget(self.preflight)
         layout.addWidget(self.check)
@@ -267,8 +272,19 @@ class TrainDock(QWidget):
 
     def _spec(self, config: RunConfig, cases: Sequence[Case]) -> RunSpec:
         values = {"config": config, "cases": cases, "regions": self.regions.regions()}
-        values["channels"] = self.scans.channels
+        values |= {"channels": self.scans.channels, "class_names": self.data_set.class_names}
         return validated(RunSpec, values, "the settings")
+
+    def _follow_data_set(self, preset: DataPreset) -> None:
+        """Take all that is known of a public data set."""
+        try:
+            self.set_config(self.config().updated(preset.changes_to_another))
+        except MedContextError as error:
+            self.monitor.tell_error(str(error))
+            return
+        self.channels.setText(", ".join(preset.channels) if len(preset.channels) > 1 else "")
+        self.follow_channels()
+        self.regions.set_regions(preset.regions)
 
     def _check(self) -> None:
         rows, layers = self.scans.rows(), list(self._viewer.layers)

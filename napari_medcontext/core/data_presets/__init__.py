@@ -16,6 +16,7 @@ from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import ScanError, SettingsError
 from napari_medcontext.core.region_tables import Regions
 from napari_medcontext.core.settings import Settings, validated
+from napari_medcontext.core.training_settings import DataSettings
 
 
 class DataPreset(Settings):
@@ -32,6 +33,12 @@ class DataPreset(Settings):
     def changes(self) -> dict[str, dict[str, Any]]:
         """What ``RunConfig.updated`` takes."""
         return {"data": dict(self.data)}
+
+    @property
+    def changes_to_another(self) -> dict[str, dict[str, Any]]:
+        """The same where another preset was taken before, of which nothing is to stay."""
+        keys = {key for preset in data_presets().values() for key in preset.data}
+        return {"data": DataSettings().model_dump(include=keys) | self.data}
 
 
 @dataclass(frozen=True)
