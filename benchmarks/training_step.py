@@ -127,7 +127,7 @@ def measured(task: Task) -> dict[str, object]:
     from napari_medcontext.core.learner import Learner
 
     config = task.config
-    compute = choose_compute(config.device, learns=True)
+    compute = choose_compute(config.device)
     batches = random_batches(task, config)
     memory = PeakMemory(compute.device.type)
     learner: Learner | PlainLearner

@@ -41,16 +41,11 @@ class Compute:
         return f"CPU, {torch.get_num_threads()} threads"
 
 
-def choose_compute(settings: DeviceSettings, *, learns: bool = False) -> Compute:
+def choose_compute(settings: DeviceSettings) -> Compute:
     """Turn the settings into a device and a number format.
 
-    Parameters
-    ----------
-    settings
-        What the user asks for; “auto” takes a GPU where there is one, and there half precision.
-    learns
-        Whether gradients are computed too: on a processor these are wrong in bfloat16, see
-        ``gradients_are_unsafe``, so that “auto” takes float32.
+    “auto” takes a GPU where there is one, and on it half precision; on a processor float32, so
+    that answers are the same on each.
 
     Raises
     ------
@@ -73,10 +68,7 @@ def choose_compute(settings: DeviceSettings, *, learns: bool = False) -> Compute
         )
     device = torch.device(name)
     precision = settings.precision
-    if precision == "auto":
-        unsafe = learns and gradients_are_unsafe(Compute(device, "bfloat16"))
-        precision = "float32" if unsafe else _native_precision(device)
-    return Compute(device, precision)
+    return Compute(device, _native_precision(device) if precision == "auto" else precision)
 
 
 def gradients_are_unsafe(compute: Compute) -> bool:
@@ -123,8 +115,4 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def _native_precision(device: torch.device) -> Precision:
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    if device.type == "cpu":
-        # Without these instructions bfloat16 is emulated and many times slower than float32.
-        features: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-        return "bfloat16" if features.get("amx_bf16") or features.get("avx512_bf16") else "float32"
     return "float32"

@@ -83,7 +83,7 @@ def train(
         With what to change.
     """
     check_patch_size(config.network.name, config.data.patch_size)
-    compute = choose_compute(config.device, learns=True)
+    compute = choose_compute(config.device)
     if gradients_are_unsafe(compute):
         yield Warned(
             "On a processor PyTorch may learn wrongly in bfloat16, above all on small patches. "

@@ -129,7 +129,7 @@ class DeviceSettings(Settings):
     device: Device = setting("auto", "Where to compute; auto takes a GPU where there is one.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto",
-        "Number format; auto takes half precision where the device computes it natively, but to "
-        "learn on a processor, where PyTorch gets it wrong, float32.",
+        "Number format; auto takes half precision on a GPU that computes it natively, else "
+        "float32. On a processor bfloat16 is for predictions alone: PyTorch learns wrongly in it.",
     )
     threads: int = setting(0, "Processor threads; 0 takes all cores.", unit="threads", ge=0)

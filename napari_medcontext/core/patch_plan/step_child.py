@@ -36,7 +36,7 @@ def main() -> None:
     """Measure each size of the ask on standard input, as long as there is time."""
     ask = ProbeAsk.model_validate_json(sys.stdin.read())
     try:
-        compute = choose_compute(ask.config.device, learns=True)
+        compute = choose_compute(ask.config.device)
     except MedContextError as error:
         _tell_of_all(ask.sizes, str(error))
         return
