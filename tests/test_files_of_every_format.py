@@ -14,7 +14,11 @@ from napari_medcontext.core.io import list_scans, read_volume, write_volume
 from napari_medcontext.reader import get_reader
 from napari_medcontext.writer import save_labels
 
-MIXED = {"ras": (".nrrd", ".seg.nrrd"), "lps": (".mha", ".nrrd"), "thick": (".nii", ".mha")}
+MIXED = {
+    "ras": (".nrrd", ".seg.nrrd"),
+    "lps": (".mha", ".ome.zarr"),
+    "thick": (".ome.zarr", ".mha"),
+}
 
 
 @pytest.fixture

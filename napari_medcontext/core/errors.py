@@ -9,6 +9,10 @@ class ScanError(MedContextError):
     """A scan or its labels cannot be used as they are."""
 
 
+class ScanWarning(UserWarning):
+    """A scan that can be used, but is odd; or of which something had to be presumed."""
+
+
 class SettingsError(MedContextError):
     """A setting has a value that cannot work."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,16 +13,23 @@ from typing import Any
 import numpy as np
 
 from napari_medcontext.core.errors import MedContextError, ScanError
-from napari_medcontext.core.formats import DETACHED, FILE_SUFFIXES, FORMATS, format_of, scan_name
-from napari_medcontext.core.formats.dicom import is_dicom
+from napari_medcontext.core.formats import (
+    DETACHED,
+    FILE_SUFFIXES,
+    FORMATS,
+    format_of,
+    is_scan_folder,
+    scan_name,
+)
+from napari_medcontext.core.formats.ome_zarr import is_zarr
 from napari_medcontext.core.volume import Volume
 
 
 def list_scans(folder: Path) -> list[Path]:
     """Return the scans of a folder, sorted by name, hidden ones left out.
 
-    They are its files that hold a volume each, and its folders of DICOM slices. A folder that
-    holds slices itself, and no such file, is one scan.
+    They are its files that hold a volume each, and its folders of OME-Zarr and of DICOM slices. A
+    folder that is OME-Zarr itself is one scan; so is one that holds slices, and no such file.
 
     Raises
     ------
@@ -30,13 +38,15 @@ def list_scans(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ScanError(f"{folder} is not a folder. Name a folder that holds scans.")
+    if is_zarr(folder):
+        return [folder]
     seen = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     scans = [
         path
         for path in seen
-        if (is_dicom(path) if path.is_dir() else path.name.lower().endswith(FILE_SUFFIXES))
+        if (is_scan_folder(path) if path.is_dir() else path.name.lower().endswith(FILE_SUFFIXES))
     ]
-    return scans or ([folder] if is_dicom(folder) else [])
+    return scans or ([folder] if is_scan_folder(folder) else [])
 
 
 def read_volume(path: str | os.PathLike[str], *, dimensions: int | None = 3) -> Volume:
@@ -45,7 +55,8 @@ def read_volume(path: str | os.PathLike[str], *, dimensions: int | None = 3) -> 
     Parameters
     ----------
     path
-        A file of one of ``FORMATS``; for a DICOM series, its folder or one of its slices.
+        A file of one of ``FORMATS``; for OME-Zarr its folder, or that of an image inside; for a
+        DICOM series, its folder or one of its slices.
     dimensions
         The number of axes to insist on, trailing axes of length one dropped;
         ``None`` takes the file as it is.
@@ -104,7 +115,8 @@ def write_volume(path: str | os.PathLike[str], volume: Volume) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a name to write to that becomes ``path`` only when all went well.
 
-    The name ends as ``path`` does, since writers look at the ending.
+    The name ends as ``path`` does, since writers look at the ending. It may become a folder, which
+    takes the place of one that was there before.
 
     Raises
     ------
@@ -115,11 +127,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        _put_in_place(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        if temporary.parent.is_dir():
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)
 
 
@@ -158,6 +172,17 @@ def require_writable(folder: Path) -> None:
 def smallest_label_dtype(largest: int) -> np.dtype[Any]:
     """Return the smallest unsigned integer type that holds every class id."""
     return np.min_scalar_type(largest)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a file or folder; a folder cannot take the place of a full one, which goes first."""
+    if not (temporary.is_dir() and path.is_dir()):
+        os.replace(temporary, path)
+        return
+    former = path.with_name(f".{os.getpid()}-former-{path.name}")
+    os.replace(path, former)
+    os.replace(temporary, path)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def _unwritable(path: Path, error: OSError) -> MedContextError:

@@ -15,9 +15,8 @@ from dicom_files import (
     write_slice,
 )
 
-from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.errors import ScanError, ScanWarning
 from napari_medcontext.core.formats.dicom import all_series
-from napari_medcontext.core.formats.dicom_slices import ScanWarning
 from napari_medcontext.core.io import list_scans, read_geometry, read_volume
 
 

@@ -12,7 +12,7 @@ from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.io import list_scans, read_geometry, read_volume, write_volume
 from napari_medcontext.core.volume import Volume
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha")
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha", ".ome.zarr")
 ORIENTATIONS = ("RAS", "LPS", "LAS", "PIR", "SAR", "ASL")
 SPACINGS = ((1.0, 1.0, 1.0), (0.7, 0.8, 5.0), (4.0, 0.5, 0.5))
 MARKED = (1, 6, 2)
@@ -56,6 +56,8 @@ def test_marked_voxel_keeps_its_place_in_every_format(
     np.testing.assert_array_equal(again.array, scan.array)
     for volume in (again, grid.with_array(again.array)):
         assert np.abs(place_of_mark(volume) - place_of_mark(scan)).max() < TOLERANCE_MM
+    if suffix == ".ome.zarr":
+        return  # Other libraries read it, but none knows where RFC-4 puts a voxel.
     theirs = sitk.ReadImage(str(path))
     voxel = np.argwhere(sitk.GetArrayFromImage(theirs).T == 1000)[0]
     lps = theirs.TransformIndexToPhysicalPoint(voxel.tolist())

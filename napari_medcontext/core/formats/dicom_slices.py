@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.errors import ScanError, ScanWarning
 from napari_medcontext.core.formats.itk import RAS_FROM_LPS, explained_errors, simpleitk
 from napari_medcontext.core.volume import Affine
 
@@ -25,10 +25,6 @@ TILT_DEGREES = 0.1
 """From which angle on slices are said to lie askew."""
 POSITION, DIRECTIONS = "0020|0032", "0020|0037"
 PIXEL_SPACING, THICKNESS = "0028|0030", "0018|0050"
-
-
-class ScanWarning(UserWarning):
-    """A scan that can be used, but is odd."""
 
 
 @dataclass(frozen=True, eq=False)
