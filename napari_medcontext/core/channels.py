@@ -57,6 +57,13 @@ def require_channels(channels: Sequence[Volume], names: Sequence[str]) -> None:
         If some are missing or too many, one cannot be used, or lies on another grid than the
         first; names it.
     """
+    require_one_grid(channels, names)
+    for channel in channels:
+        checked_image(channel)
+
+
+def require_one_grid(channels: Sequence[Volume], names: Sequence[str]) -> None:
+    """Refuse channels as ``require_channels`` does, without a look at their voxels."""
     first = channels[0]
     if len(channels) != max(1, len(names)):
         wanted = f"{len(names)} channels ({', '.join(names)})" if len(names) > 1 else "one channel"
@@ -64,8 +71,6 @@ def require_channels(channels: Sequence[Volume], names: Sequence[str]) -> None:
             f"“{first.name}” has {len(channels)} channel{'s' * (len(channels) > 1)}, where the "
             f"network takes {wanted}. Name a file for each channel, or one that holds them all."
         )
-    for channel in channels:
-        checked_image(channel)
     for name, other in zip(names[1:], channels[1:], strict=True):
         _require_same_grid(name, first, other)
 

@@ -25,40 +25,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_medcontext.core.classes import UNKNOWN, largest
+from napari_medcontext.core.intensities import FloatArray, normalise
 from napari_medcontext.core.training_settings import DataSettings
 from napari_medcontext.core.volume import Affine, Spacing, Volume, resampled_grid
 
-FloatArray = npt.NDArray[np.float32]
 Patch = Mapping[str, Tensor]
 
-SHARED_BACKGROUND = 0.1
-"""Share of exactly-zero voxels from which zero counts as outside the patient."""
-PERCENTILES = (0.5, 99.5)
-"""Between these of the patient's intensities ``percentile`` clips."""
-
-
-def normalise(array: npt.NDArray[Any], settings: DataSettings) -> FloatArray:
-    """Bring intensities to a common scale.
-
-    ``zscore``: zero mean and unit deviation over the patient (where a tenth of the voxels
-    or more is exactly zero, those are taken for the outside and left out). ``percentile``:
-    the same after clipping to the 0.5th and 99.5th percentile. ``window``: the settings'
-    window becomes 0 to 1, all else is clipped.
-    """
-    values = array.astype(np.float32)
-    if settings.intensity == "window":
-        low, high = settings.window
-        windowed: FloatArray = np.clip((values - low) / (high - low), 0.0, 1.0)
-        return windowed
-    inside = values[values != 0]
-    if inside.size == 0 or inside.size > (1 - SHARED_BACKGROUND) * values.size:
-        inside = values.ravel()
-    if settings.intensity == "percentile":
-        low, high = np.percentile(inside, PERCENTILES)
-        values, inside = np.clip(values, low, high), np.clip(inside, low, high)
-    mean, deviation = inside.mean(dtype=np.float64), inside.std(dtype=np.float64)
-    scaled: FloatArray = ((values - mean) / max(float(deviation), 1e-8)).astype(np.float32)
-    return scaled
+TRUNCATE = 4.0
+"""At how many deviations the Gaussian ends that smooths a scan."""
 
 
 def prepare_image(volume: Volume, spacing: Spacing, settings: DataSettings) -> Volume:
@@ -68,10 +42,16 @@ def prepare_image(volume: Volume, spacing: Spacing, settings: DataSettings) -> V
     not alias.
     """
     upright = volume.reoriented("RAS")
-    array = _smoothed(upright.array.astype(np.float32), upright, spacing)
     affine, shape = resampled_grid(upright, spacing)
+    array = smoothed(upright, spacing)
     resampled = resample(array[None], upright.affine, affine, shape, mode="bilinear")[0]
     return Volume(normalise(resampled, settings), affine, volume.name)
+
+
+def smoothing_reach(volume: Volume, spacing: Spacing) -> tuple[int, int, int]:
+    """Return how many voxels away along each axis a voxel still counts when a scan is smoothed."""
+    x, y, z = (int(TRUNCATE * sigma + 0.5) for sigma in _sigmas(volume, spacing))
+    return x, y, z
 
 
 def prepare_channels(
@@ -108,7 +88,7 @@ def prepare_labels(labels: Volume, grid: Volume) -> npt.NDArray[Any]:
         return np.ascontiguousarray(upright.array)
     unknown = upright.array == UNKNOWN
     shares = (
-        _smoothed((upright.array == index).astype(np.float32), upright, grid.spacing)
+        smoothed(upright.with_array(upright.array == index), grid.spacing)
         for index in range(int(upright.array[~unknown].max(initial=0)) + 1)
     )
     moved = largest(
@@ -135,13 +115,22 @@ def _any_inside(known: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> npt.NDA
     return known
 
 
-def _smoothed(array: FloatArray, volume: Volume, spacing: Spacing) -> FloatArray:
-    """Smooth along the axes on which a volume's grid becomes coarser."""
+def smoothed(volume: Volume, spacing: Spacing) -> FloatArray:
+    """Return a volume's voxels, smoothed along the axes on which a spacing is coarser."""
+    array = volume.array.astype(np.float32)
+    sigmas = _sigmas(volume, spacing)
+    if not sigmas.any():
+        return array
+    smooth: FloatArray = ndimage.gaussian_filter(array, sigmas, truncate=TRUNCATE)
+    return smooth
+
+
+def _sigmas(volume: Volume, spacing: Spacing) -> npt.NDArray[np.float64]:
+    """Return by how many voxels a volume is smoothed along its axes; by none if none is coarser."""
     factors = np.asarray(spacing) / np.asarray(volume.spacing)
     if not (factors > 1.01).any():
-        return array
-    smooth: FloatArray = ndimage.gaussian_filter(array, np.maximum(factors - 1.0, 0.0) / 2.0)
-    return smooth
+        return np.zeros(3)
+    return np.asarray(np.maximum(factors - 1.0, 0.0) / 2.0)
 
 
 def resample(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_medcontext.core.device import Compute, explained_memory_errors
 from napari_medcontext.core.padding import padded_to
+from napari_medcontext.core.window_sums import Take, WindowSums
 
 SIGMA_SCALE = 0.125
 """Deviation of the Gaussian that weights a window, as a share of the window's sides."""
@@ -60,21 +61,85 @@ def windowed_probabilities(
         Probabilities, shape ``(K, x, y, z)``, float32, on the CPU.
     """
     padded, inner = padded_to(image, window)
-    boxes, weight = window_boxes(padded.shape[1:], window, overlap), window_weight(window)
-    total = torch.zeros(padded.shape[1:])
-    answer: Tensor | None = None
+    sides = tuple(padded.shape[1:])
+    axis = rolling_axis(sides, window)
+    whole: list[Tensor] = []
+    yield from rolling_probabilities(
+        networks,
+        lambda start, stop: padded.narrow(axis + 1, start, stop - start),
+        sides,
+        window,
+        compute,
+        overlap=overlap,
+        exclusive=exclusive,
+        held=sides[axis],
+        take=lambda start, done: whole.append(done),
+    )
+    return whole[0][(slice(None), *inner)]
+
+
+def rolling_axis(shape: Sequence[int], window: Size) -> int:
+    """Return the axis along which a row of windows, whole across the others, is the smallest."""
+    return min(range(3), key=lambda axis: window[axis] / shape[axis])
+
+
+@torch.inference_mode()
+def rolling_probabilities(
+    networks: Sequence[nn.Module],
+    read: Callable[[int, int], Tensor],
+    shape: Sequence[int],
+    window: Size,
+    compute: Compute,
+    *,
+    overlap: float,
+    exclusive: bool,
+    held: int,
+    take: Take,
+) -> Generator[float, None, None]:
+    """Slide a window over an image row by row, and hand out the planes that no window will reach.
+
+    Held are the sums of ``held`` planes across the axis along which is rolled, for each of the K
+    outputs, and the image's planes under one row: ``held · (K + 1) + width · C`` times the size of
+    a plane, 4 bytes a voxel.
+
+    Parameters
+    ----------
+    networks, window, compute, overlap, exclusive
+        As for ``windowed_probabilities``.
+    read
+        Returns planes from start to stop along ``rolling_axis``, shape ``(C, x, y, z)``.
+    shape
+        Of the image, at least that of a window.
+    held
+        At least the window's side along the axis. With the image's, all is handed out at once.
+    take
+        Gets planes that are done, in their order: where they start, and their probabilities
+        ``(K, x, y, z)``, float32, on the CPU; they are overwritten once it returns, unless all of
+        them are held.
+
+    Yields
+    ------
+    float
+        Share of the windows that are done.
+    """
+    axis = rolling_axis(shape, window)
+    boxes, weight = window_boxes(shape, window, overlap), window_weight(window)
+    boxes.sort(key=lambda box: box[axis].start)
+    sums, first, row, image = WindowSums(shape, axis, held, take), -1, 0, torch.empty(0)
     for done, box in enumerate(boxes):
         yield done / len(boxes)
+        if box[axis].start != first:
+            first = box[axis].start
+            row = sums.reach(first, box[axis].stop)
+            image = read(first, box[axis].stop)
+        place = list(box)
+        place[axis] = slice(0, window[axis])
         with explained_memory_errors(MEMORY_ADVICE):
-            here = window_probabilities(networks, padded[(slice(None), *box)], compute, exclusive)
-            if answer is None:
-                answer = torch.zeros((here.shape[0], *padded.shape[1:]))
-        answer[(slice(None), *box)] += here * weight
-        total[box] += weight
-    assert answer is not None
+            here = window_probabilities(networks, image[(slice(None), *place)], compute, exclusive)
+            place[axis] = slice(row, row + window[axis])
+            sums.add(here, weight, (place[0], place[1], place[2]))
+    sums.finish()
     yield 1.0
-    # In place: for many classes on a large scan a second array of this size is gigabytes.
-    return answer.div_(total)[(slice(None), *inner)]
 
 
 def as_part(

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from napari_medcontext.core.intensities import normalise
 from napari_medcontext.core.training_settings import DataSettings
 from napari_medcontext.core.transforms import (
     augmentation,
     class_map_on,
-    normalise,
     prepare_image,
     prepare_labels,
     probability_on,

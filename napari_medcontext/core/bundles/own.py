@@ -15,11 +15,11 @@ from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute, choose_compute
 from napari_medcontext.core.inference import OVERLAP, Predictor
+from napari_medcontext.core.intensities import SHARED_BACKGROUND
 from napari_medcontext.core.networks import build_network, network_names
 from napari_medcontext.core.pretrained import read_state
 from napari_medcontext.core.settings import validated
 from napari_medcontext.core.training_settings import DataSettings
-from napari_medcontext.core.transforms import SHARED_BACKGROUND
 
 
 def load_own(

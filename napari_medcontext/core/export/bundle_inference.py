@@ -12,8 +12,8 @@ from typing import Any
 
 from napari_medcontext.core.export.trained import Trained
 from napari_medcontext.core.inference import OVERLAP
+from napari_medcontext.core.intensities import PERCENTILES, SHARED_BACKGROUND
 from napari_medcontext.core.regions import THRESHOLD, Members
-from napari_medcontext.core.transforms import PERCENTILES, SHARED_BACKGROUND
 from napari_medcontext.core.windows import SIGMA_SCALE
 
 Config = dict[str, Any]

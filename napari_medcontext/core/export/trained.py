@@ -15,8 +15,8 @@ from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.inference import OVERLAP, load_predictor
+from napari_medcontext.core.intensities import SHARED_BACKGROUND
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.core.transforms import SHARED_BACKGROUND
 from napari_medcontext.core.volume import Spacing
 from napari_medcontext.core.weights import Weights
 
