@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_medcontext.core.blockwise.scan import Channel, open_channels
 from napari_medcontext.core.channels import read_channels
 from napari_medcontext.core.cleaning import Cleaning, cleaned
 from napari_medcontext.core.config import Case
-from napari_medcontext.core.errors import MedContextError, SettingsError
+from napari_medcontext.core.errors import MedContextError, ScanError, SettingsError
+from napari_medcontext.core.formats.ome_zarr import is_zarr
 from napari_medcontext.core.io import write_volume
 from napari_medcontext.core.prediction_ledger import Made
 from napari_medcontext.core.prediction_plan import PredictSpec, labels_path, probability_path
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from napari_medcontext.core.bundles.opening import Predicts
     from napari_medcontext.core.device import Compute
     from napari_medcontext.core.inference import Prediction
+
+
+Read = Sequence[Volume] | Sequence[Channel]
+"""A scan's channels: read, or opened to be read block by block."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,19 @@ def predictor_for(spec: PredictSpec, compute: Compute | None = None) -> Predicts
     return predictor
 
 
-def reader_for(predictor: Predicts) -> Callable[[Case], list[Volume]]:
-    """Return what reads a case's channels as a run takes them."""
-    return partial(read_channels, names=predictor.channels, resample=predictor.resamples)
+def reader_for(predictor: Predicts) -> Callable[[Case], Read]:
+    """Return what reads a case's channels as a run takes them; of OME-Zarr, opens them."""
+    return partial(_read, predictor)
+
+
+def _read(predictor: Predicts, case: Case) -> Read:
+    if is_zarr(case.image):
+        return open_channels(case, predictor.channels)
+    return read_channels(case, names=predictor.channels, resample=predictor.resamples)
 
 
 def predict_scan(
-    predictor: Predicts, read: Callable[[], list[Volume]], spec: PredictSpec, errand: Errand
+    predictor: Predicts, read: Callable[[], Read], spec: PredictSpec, errand: Errand
 ) -> Generator[float, None, Outcome]:
     """Predict one scan and write the result whole or not at all.
 
@@ -81,7 +93,7 @@ def predict_scan(
     predictor
         From ``predictor_for``.
     read
-        Returns the scan's channels.
+        Returns the scan's channels, from ``reader_for``.
     spec
         What to make of it, and in which folder.
     errand
@@ -106,14 +118,34 @@ def predict_scan(
     try:
         channels = read()
         yield 0.0
-        prediction = yield from predictor.predict(*channels, probabilities=spec.probabilities)
+        answer = yield from _predicted(predictor, channels, spec, errand.case)
     except MedContextError as error:
         return Outcome(errand, problem=str(error))
     except Exception as error:
         problem = f"Something unexpected happened ({type(error).__name__}: {error})."
         return Outcome(errand, problem=problem, detail=traceback.format_exc())
-    files = _write(_tidied(prediction, spec.cleaning), spec, errand.case)
+    tidied = answer if isinstance(answer, Path) else _tidied(answer, spec.cleaning)
+    files = (tidied,) if isinstance(tidied, Path) else _write(tidied, spec, errand.case)
     return Outcome(errand, files, time.perf_counter() - started)
+
+
+def _predicted(
+    predictor: Predicts, channels: Read, spec: PredictSpec, case: Case
+) -> Generator[float, None, Prediction | Path]:
+    """Predict a scan; of one that was opened only, the result is written by then."""
+    opened = [channel for channel in channels if isinstance(channel, Channel)]
+    if not opened:
+        volumes = [channel for channel in channels if isinstance(channel, Volume)]
+        return (yield from predictor.predict(*volumes, probabilities=spec.probabilities))
+    from napari_medcontext.core.blockwise.predict import predict_blockwise
+    from napari_medcontext.core.inference import Predictor
+
+    if not isinstance(predictor, Predictor):
+        raise ScanError(
+            f"{case.image} is OME-Zarr, which is predicted block by block; {spec.run} is a bundle "
+            "that takes whole scans alone. Convert the scan to NIfTI."
+        )
+    return (yield from predict_blockwise(predictor, opened, labels_path(spec.out, case)))
 
 
 def _tidied(prediction: Prediction, cleaning: Cleaning) -> Prediction:

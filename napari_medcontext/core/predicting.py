@@ -20,13 +20,18 @@ from napari_medcontext.core.log_table import LogTable
 from napari_medcontext.core.predicted_scan import (
     Errand,
     Outcome,
+    Read,
     predict_scan,
     predictor_for,
     reader_for,
 )
 from napari_medcontext.core.prediction_ledger import LEDGER_COLUMNS, Made
-from napari_medcontext.core.prediction_plan import LEDGER, PredictSpec, refuse_overwriting_scans
-from napari_medcontext.core.volume import Volume
+from napari_medcontext.core.prediction_plan import (
+    LEDGER,
+    PredictSpec,
+    refuse_overwriting_scans,
+    refuse_whole_volumes,
+)
 
 MOST_TOLD = 20
 """So many scans that failed are told at the end; the ledger has all."""
@@ -55,6 +60,7 @@ def predict_all(folder: WorkFolder, spec: PredictSpec) -> Iterator[Event]:
         If the run has no weights to predict with, or results cannot be written.
     """
     refuse_overwriting_scans(spec)
+    refuse_whole_volumes(spec)
     total = len(spec.scans)
     yield PredictionProgress(spec.scans[0].name, 0, total, 0.0)
     ledger = LogTable(spec.out / LEDGER, LEDGER_COLUMNS)
@@ -99,13 +105,13 @@ def _predict_here(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterato
 
 
 def _read_ahead(
-    cases: Sequence[Case], read: Callable[[Case], list[Volume]]
-) -> Iterator[tuple[Case, Callable[[], list[Volume]]]]:
+    cases: Sequence[Case], read: Callable[[Case], Read]
+) -> Iterator[tuple[Case, Callable[[], Read]]]:
     """Yield each case with what returns its channels, read while the one before is used.
 
     To be called once: nothing here holds a scan that was handed out.
     """
-    coming: deque[Future[list[Volume]]] = deque()
+    coming: deque[Future[Read]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="medcontext-scans") as pool:
         coming.append(pool.submit(read, cases[0]))
         for case, following in zip(cases, [*cases[1:], None], strict=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_medcontext.core.bundles import weights_in
 from napari_medcontext.core.config import Case
+from napari_medcontext.core.formats.ome_zarr import is_zarr
 from napari_medcontext.core.prediction_plan import LEDGER, PredictSpec, labels_path
 
 
@@ -58,7 +59,7 @@ def done_before(spec: PredictSpec) -> set[str]:
         for case in spec.scans
         if case.name in rows
         and not rows[case.name].get("problem")
-        and labels_path(spec.out, case).is_file()
+        and labels_path(spec.out, case).exists()
         and _same(Made.of(case, spec), rows[case.name])
     }
 
@@ -67,6 +68,11 @@ def _stamp(path: Path) -> str:
     """Return what tells a file or folder from what was there before under its name."""
     if not path.exists():
         return ""
+    if is_zarr(path):
+        # Chunks change without a trace in the times and sizes of the folder itself.
+        chunks = [file.stat() for file in path.rglob("*") if file.is_file()]
+        newest = max((chunk.st_mtime_ns for chunk in chunks), default=0)
+        return f"{newest}-{sum(chunk.st_size for chunk in chunks)}-{len(chunks)}"
     known = path.stat()
     return f"{known.st_mtime_ns}-{known.st_size}"
 

@@ -12,8 +12,9 @@ from napari_medcontext.core.cases import quoted
 from napari_medcontext.core.cleaning import Cleaning
 from napari_medcontext.core.cohort import ClusterSettings
 from napari_medcontext.core.config import Case
-from napari_medcontext.core.errors import RunError
+from napari_medcontext.core.errors import RunError, SettingsError
 from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.formats.ome_zarr import is_zarr
 from napari_medcontext.core.io import atomic_path
 from napari_medcontext.core.settings import Settings, dump
 
@@ -49,8 +50,8 @@ class PredictFolder(WorkFolder):
 
 
 def labels_path(out: Path, case: Case) -> Path:
-    """Return where the predicted labels of a scan are written."""
-    return out / f"{case.name}.nii.gz"
+    """Return where the predicted labels of a scan are written: as OME-Zarr, if that is one."""
+    return out / f"{case.name}{'.ome.zarr' if is_zarr(case.image) else '.nii.gz'}"
 
 
 def probability_path(labels: Path, class_id: int) -> Path:
@@ -62,10 +63,28 @@ def existing_results(spec: PredictSpec) -> list[Path]:
     """Return the files that a prediction would overwrite."""
     found: list[Path] = []
     for case in spec.scans:
-        names = [f"{glob.escape(case.name)}.nii.gz"]
+        names = [glob.escape(labels_path(spec.out, case).name)]
         names += [f"{glob.escape(case.name)}.probability-*.nii.gz"] * spec.probabilities
         found += [path for name in names for path in sorted(spec.out.glob(name))]
     return found
+
+
+def refuse_whole_volumes(spec: PredictSpec) -> None:
+    """Refuse to do with scans that are predicted block by block what needs all of them at once.
+
+    Raises
+    ------
+    SettingsError
+        Naming a scan, and what cannot be done.
+    """
+    asked = ["tidied"] * spec.cleaning.is_any + ["given as probabilities"] * spec.probabilities
+    found = [case.image for case in spec.scans if is_zarr(case.image)] if asked else []
+    if found:
+        raise SettingsError(
+            f"{found[0]} is OME-Zarr, which is predicted block by block, so that it need not fit "
+            f"into memory; its result cannot be {' or '.join(asked)}, which takes all of it at "
+            "once. Leave that out, or convert the scan to NIfTI."
+        )
 
 
 def refuse_overwriting_scans(spec: PredictSpec) -> None:
