@@ -42,7 +42,7 @@ def image_layer_data(volume: Volume, path: str | None = None) -> LayerData:
     path
         The file that it came from.
     """
-    data, attributes = _layer_data(volume, path)
+    data, attributes = placed_layer(volume, path)
     return data, attributes | {"contrast_limits": contrast_limits(data)}, "image"
 
 
@@ -61,7 +61,7 @@ def labels_layer_data(volume: Volume, path: str | None = None) -> LayerData:
     ScanError
         If a voxel is negative or no whole number.
     """
-    data, attributes = _layer_data(volume, path)
+    data, attributes = placed_layer(volume, path)
     data = as_label_array(data, volume.name)
     return data, attributes | class_attributes(data, volume.class_names), "labels"
 
@@ -124,7 +124,8 @@ def class_attributes(data: Array, class_names: Mapping[int, str]) -> dict[str, A
     return {"colormap": class_colours(rare)} | ({"features": table} if names else {})
 
 
-def _layer_data(volume: Volume, path: str | None) -> tuple[Array, dict[str, Any]]:
+def placed_layer(volume: Volume, path: str | None) -> tuple[Array, dict[str, Any]]:
+    """Return a volume's voxels on the axes of the display, and what puts them in their place."""
     shown = volume.reoriented(DISPLAY_ORIENTATION)
     noted = metadata_of(volume, shown, path)
     return shown.array, {

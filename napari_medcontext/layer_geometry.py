@@ -212,8 +212,18 @@ def layer_grid(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
 
 
 def is_scan(layer: Layer) -> bool:
-    """Say whether a layer is one three-dimensional grey-level or label array."""
-    return not layer.multiscale and not getattr(layer, "rgb", False) and layer.ndim == 3
+    """Say whether a layer is a three-dimensional grey-level or label array.
+
+    Of several levels only if this plugin opened it: others may place them in ways of their own.
+    """
+    if layer.multiscale and scan_metadata(layer) is None:
+        return False
+    return not getattr(layer, "rgb", False) and layer.ndim == 3
+
+
+def finest(layer: Layer) -> Any:
+    """Return a layer's data; of several levels, the finest."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def lie_on_each_other(first: Volume, second: Volume) -> bool:
@@ -222,7 +232,7 @@ def lie_on_each_other(first: Volume, second: Volume) -> bool:
 
 
 def _shown_grid(layer: Layer) -> Volume:
-    zeros = np.broadcast_to(np.uint8(0), layer.data.shape if is_scan(layer) else ())
+    zeros = np.broadcast_to(np.uint8(0), finest(layer).shape if is_scan(layer) else ())
     return Volume(zeros, world_matrix(layer), layer.name)
 
 

@@ -10,7 +10,13 @@ from napari.layers import Layer
 
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
-from napari_medcontext.layer_geometry import ScanMetadata, layer_grid, scan_metadata, source_of
+from napari_medcontext.layer_geometry import (
+    ScanMetadata,
+    finest,
+    layer_grid,
+    scan_metadata,
+    source_of,
+)
 
 SOURCE_TOLERANCE = 1e-6
 """Largest relative difference at which an affine is its file's own, but for rounding."""
@@ -37,10 +43,13 @@ def layer_to_volume(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
     Raises
     ------
     ScanError
-        If the layer is multiscale, in colour or of other than three dimensions.
+        If the layer is multiscale and not this plugin's, in colour or of other than three
+        dimensions.
     """
     return replace(
-        layer_grid(layer, layers), array=np.asarray(layer.data), class_names=class_names_of(layer)
+        layer_grid(layer, layers),
+        array=np.asarray(finest(layer)),
+        class_names=class_names_of(layer),
     )
 
 

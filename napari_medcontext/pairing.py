@@ -107,3 +107,8 @@ def _grid(layer: Layer, layers: Sequence[Layer]) -> Volume | None:
         return layer_grid(layer, layers)
     except ScanError:
         return None
+
+
+def labels_name(stem: str) -> str:
+    """Return what the labels in a file are called, told from a scan of the same file name."""
+    return stem if LABEL_WORDS & set(name_words(stem)) else f"{stem} labels"

@@ -14,10 +14,11 @@ from napari_medcontext.core.channels import split_channels
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats import FILE_SUFFIXES
 from napari_medcontext.core.formats.dicom import all_series, is_dicom, read_series
+from napari_medcontext.core.formats.ome_zarr import is_zarr
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.volume import Array
 from napari_medcontext.layer_data import LayerData, image_layer_data, labels_layer_data
-from napari_medcontext.pairing import LABEL_WORDS, name_words
+from napari_medcontext.pairing import LABEL_WORDS, labels_name, name_words
 from napari_medcontext.study import StudyFile, study_files
 
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
@@ -102,6 +103,11 @@ def _is_ours(path: Path) -> bool:
 
 
 def _layers_of(file: StudyFile) -> Iterator[LayerData]:
+    if is_zarr(file.path):
+        from napari_medcontext.zarr_layers import zarr_layers
+
+        yield from zarr_layers(file)
+        return
     if file.path.is_dir():
         for series in all_series(file.path):
             volume = replace(
@@ -123,13 +129,8 @@ def _layers_of(file: StudyFile) -> Iterator[LayerData]:
         yield image_layer_data(volume, str(file.path))
         return
     names = volume.class_names or file.class_names
-    labels = replace(volume, name=_labels_name(volume.name), class_names=names)
+    labels = replace(volume, name=labels_name(volume.name), class_names=names)
     yield labels_layer_data(labels, str(file.path))
-
-
-def _labels_name(stem: str) -> str:
-    """Tell labels from a scan of the same file name."""
-    return stem if LABEL_WORDS & set(name_words(stem)) else f"{stem} labels"
 
 
 def _told_apart(layers: list[LayerData]) -> list[LayerData]:

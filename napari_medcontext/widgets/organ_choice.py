@@ -12,6 +12,7 @@ from napari_medcontext.core.events import InspectionReady
 from napari_medcontext.core.inspection import VoxelBox
 from napari_medcontext.core.labels import as_label_array, class_boxes
 from napari_medcontext.core.volume import Volume
+from napari_medcontext.layer_geometry import finest
 from napari_medcontext.layer_volumes import class_names_of
 from napari_medcontext.widgets.ask_bar import NotLoaded
 from napari_medcontext.widgets.drawn_box import drawn_box
@@ -81,7 +82,7 @@ def _organs(labels: Labels | None) -> dict[int, str]:
     if names := class_names_of(labels):
         return names
     try:
-        drawn = class_boxes(as_label_array(np.asarray(labels.data), labels.name))
+        drawn = class_boxes(as_label_array(np.asarray(finest(labels)), labels.name))
     except MedContextError:
         return {}
     return {class_id: f"class {class_id}" for class_id in drawn}

@@ -14,7 +14,7 @@ from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.labels import as_label_array, class_boxes
 from napari_medcontext.core.volume import Volume, same_grid
 from napari_medcontext.layer_channels import channel_layers
-from napari_medcontext.layer_geometry import layer_grid
+from napari_medcontext.layer_geometry import finest, layer_grid
 from napari_medcontext.layer_volumes import class_names_of, layer_to_volume
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.scan_table import ScanRow
@@ -117,7 +117,7 @@ def present_classes(rows: Sequence[ScanRow]) -> dict[int, str]:
     names: dict[int, str] = {}
     for row in in_use(rows):
         if row.role == "training" and row.labels is not None:
-            ids = class_boxes(as_label_array(np.asarray(row.labels.data), row.labels.name))
+            ids = class_boxes(as_label_array(np.asarray(finest(row.labels)), row.labels.name))
             own = class_names_of(row.labels)
             names |= {k: own.get(k) or names.get(k, "") for k in ids}
     return names
