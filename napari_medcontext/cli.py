@@ -129,6 +129,7 @@ def predict(  # each argument is one option of the command
     out: options.LabelsOut,
     weights: options.Weights = options.WeightsName.student,
     probabilities: options.Probabilities = False,
+    labels_format: options.LabelsFormat = options.FormatName.nifti,
     largest: options.Largest = False,
     fill_holes: options.FillHoles = False,
     least_volume: options.LeastVolume = 0.0,

@@ -13,6 +13,7 @@ from napari_medcontext.core.config import section_model
 from napari_medcontext.core.definitions import HAUSDORFF_WORDS, SURFACE_DICE_WORDS
 from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.networks import network_names
+from napari_medcontext.core.prediction_plan import ENDINGS
 from napari_medcontext.core.presets import PRESETS
 
 SETTING_OPTIONS = {
@@ -49,6 +50,7 @@ WeightsName = _choice("WeightsName", ("student", "teacher", "mean"))
 MethodName, SizeName = _settings_choice("method"), _settings_choice("size")
 SchemeName, SiteName = _settings_choice("mask_scheme"), _settings_choice("mask_site")
 DeviceName = _settings_choice("device")
+FormatName = _choice("FormatName", ENDINGS)
 HausdorffName = _choice("HausdorffName", HAUSDORFF_WORDS)
 SurfaceDiceName = _choice("SurfaceDiceName", SURFACE_DICE_WORDS)
 
@@ -194,6 +196,14 @@ Weights = Annotated[
 ]
 Probabilities = Annotated[
     bool, typer.Option("--probabilities", help="Write each class's probability too.")
+]
+LabelsFormat = Annotated[
+    FormatName,
+    typer.Option(
+        "--format",
+        help="How labels are written: nifti, or nrrd, which 3D Slicer opens as a segmentation with "
+        "names and colours. Of OME-Zarr they are OME-Zarr.",
+    ),
 ]
 Largest = Annotated[
     bool,

@@ -39,6 +39,7 @@ def planned(given: Mapping[str, Any], console: Console) -> PredictSpec | None:
         out=given["out"].absolute(),
         weights=given["weights"].value,
         probabilities=given["probabilities"],
+        labels_format=given["labels_format"].value,
         cleaning=Cleaning(
             largest=given["largest"],
             fill_holes=given["fill_holes"],

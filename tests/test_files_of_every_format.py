@@ -98,3 +98,18 @@ def test_labels_are_saved_as_a_slicer_segmentation_and_open_with_their_names(stu
     ((_, shown, kind),) = get_reader(str(saved))(str(saved))
     assert kind == "labels"
     assert "liver" in list(shown["features"]["class"])
+
+
+def test_prediction_becomes_a_segmentation_of_slicer_on_request(finished_run, study, tmp_path):
+    scans = [path for path in list_scans(study / "images") if path.name.startswith("thick")]
+    for form, ending in (("nrrd", ".seg.nrrd"), ("nifti", ".nii.gz")):
+        words = ["predict", finished_run.path, *scans, "--out", tmp_path, "--format", form]
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / f"thick{ending}").is_file()
+    nrrd, nifti = (read_volume(tmp_path / f"thick{ending}") for ending in (".seg.nrrd", ".nii.gz"))
+    np.testing.assert_array_equal(nrrd.array, nifti.array)
+    np.testing.assert_allclose(nrrd.affine, nifti.affine, atol=1e-4)
+    header = sitk.ReadImage(str(tmp_path / "thick.seg.nrrd"))
+    keys = {key for key in header.GetMetaDataKeys() if key.startswith("Segment0_")}
+    assert {"Segment0_Name", "Segment0_Color", "Segment0_LabelValue"} <= keys

@@ -178,10 +178,11 @@ def predicted(run: RunFolder, images: dict[str, Path], folder: Path) -> dict[str
     """Return the predicted labels of scans by name."""
     scans = tuple(Case(name=name, image=image) for name, image in images.items())
     out = folder / "predicted"
-    PredictFolder(folder / "work").create(PredictSpec(run=run.path, scans=scans, out=out))
+    spec = PredictSpec(run=run.path, scans=scans, out=out)
+    PredictFolder(folder / "work").create(spec)
     *_, last = execute(folder / "work")
     assert last.reason == "completed", last.message
-    return {case.name: labels_path(out, case) for case in scans}
+    return {case.name: labels_path(spec, case) for case in scans}
 
 
 def read_by_others(path: Path) -> sitk.Image:

@@ -19,6 +19,7 @@ from napari_medcontext.core.formats import (
     FORMATS,
     format_of,
     is_scan_folder,
+    nifti,
     scan_name,
 )
 from napari_medcontext.core.formats.ome_zarr import is_zarr
@@ -109,6 +110,19 @@ def write_volume(path: str | os.PathLike[str], volume: Volume) -> Path:
             return path
     endings = [e for form in FORMATS if form.write is not None for e in _whole(form.suffixes)]
     raise MedContextError(f"{path} must end in one of {', '.join(endings)}.")
+
+
+def write_probability(path: Path, volume: Volume) -> Path:
+    """Write numbers from 0 to 1 as NIfTI of half the size, whole or not at all.
+
+    Raises
+    ------
+    MedContextError
+        If the folder cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        nifti.write_shares(temporary, volume)
+    return path
 
 
 @contextmanager

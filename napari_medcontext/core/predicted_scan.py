@@ -16,7 +16,7 @@ from napari_medcontext.core.cleaning import Cleaning, cleaned
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import MedContextError, ScanError, SettingsError
 from napari_medcontext.core.formats.ome_zarr import is_zarr
-from napari_medcontext.core.io import write_volume
+from napari_medcontext.core.io import write_probability, write_volume
 from napari_medcontext.core.prediction_ledger import Made
 from napari_medcontext.core.prediction_plan import PredictSpec, labels_path, probability_path
 from napari_medcontext.core.volume import Volume
@@ -145,7 +145,7 @@ def _predicted(
             f"{case.image} is OME-Zarr, which is predicted block by block; {spec.run} is a bundle "
             "that takes whole scans alone. Convert the scan to NIfTI."
         )
-    return (yield from predict_blockwise(predictor, opened, labels_path(spec.out, case)))
+    return (yield from predict_blockwise(predictor, opened, labels_path(spec, case)))
 
 
 def _tidied(prediction: Prediction, cleaning: Cleaning) -> Prediction:
@@ -156,9 +156,9 @@ def _tidied(prediction: Prediction, cleaning: Cleaning) -> Prediction:
 
 def _write(prediction: Prediction, spec: PredictSpec, case: Case) -> tuple[Path, ...]:
     """Write the labels last: where they are, all is."""
-    labels = labels_path(spec.out, case)
+    labels = labels_path(spec, case)
     files = []
     for class_id, array in prediction.probabilities.items():
         volume = prediction.labels.with_array(array, class_names={})
-        files.append(write_volume(probability_path(labels, class_id), volume))
+        files.append(write_probability(probability_path(labels, class_id), volume))
     return *files, write_volume(labels, prediction.labels)

@@ -59,7 +59,7 @@ def done_before(spec: PredictSpec) -> set[str]:
         for case in spec.scans
         if case.name in rows
         and not rows[case.name].get("problem")
-        and labels_path(spec.out, case).exists()
+        and labels_path(spec, case).exists()
         and _same(Made.of(case, spec), rows[case.name])
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,10 +15,14 @@ from napari_medcontext.core.cohort import ClusterSettings
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import RunError, SettingsError
 from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.formats.ome_zarr import is_zarr
 from napari_medcontext.core.io import atomic_path
 from napari_medcontext.core.settings import Settings, dump
 
+LabelsFormat = Literal["nifti", "nrrd"]
+ENDINGS: Mapping[LabelsFormat, str] = {"nifti": ".nii.gz", "nrrd": ".seg.nrrd"}
+"""How files of predicted labels end: NIfTI, or a segmentation of 3D Slicer."""
 LEDGER = "predicted.csv"
 """The table, beside predicted labels, of what they were made by."""
 
@@ -30,6 +35,7 @@ class PredictSpec(Settings):
     out: Path
     weights: Literal["student", "teacher", "mean"] = "student"
     probabilities: bool = False
+    labels_format: LabelsFormat = "nifti"
     cleaning: Cleaning = Cleaning()
     cluster: ClusterSettings = ClusterSettings()
 
@@ -49,21 +55,22 @@ class PredictFolder(WorkFolder):
         return self
 
 
-def labels_path(out: Path, case: Case) -> Path:
+def labels_path(spec: PredictSpec, case: Case) -> Path:
     """Return where the predicted labels of a scan are written: as OME-Zarr, if that is one."""
-    return out / f"{case.name}{'.ome.zarr' if is_zarr(case.image) else '.nii.gz'}"
+    ending = ".ome.zarr" if is_zarr(case.image) else ENDINGS[spec.labels_format]
+    return spec.out / f"{case.name}{ending}"
 
 
 def probability_path(labels: Path, class_id: int) -> Path:
     """Return where the probabilities of one class lie beside a scan's predicted labels."""
-    return labels.with_name(labels.name.replace(".nii.gz", f".probability-{class_id}.nii.gz"))
+    return labels.with_name(f"{scan_name(labels)}.probability-{class_id}.nii.gz")
 
 
 def existing_results(spec: PredictSpec) -> list[Path]:
     """Return the files that a prediction would overwrite."""
     found: list[Path] = []
     for case in spec.scans:
-        names = [glob.escape(labels_path(spec.out, case).name)]
+        names = [glob.escape(labels_path(spec, case).name)]
         names += [f"{glob.escape(case.name)}.probability-*.nii.gz"] * spec.probabilities
         found += [path for name in names for path in sorted(spec.out.glob(name))]
     return found
@@ -97,7 +104,7 @@ def refuse_overwriting_scans(spec: PredictSpec) -> None:
     """
     scans = {case.image.resolve() for case in spec.scans}
     for case in spec.scans:
-        target = labels_path(spec.out, case)
+        target = labels_path(spec, case)
         if target.resolve() in scans:
             raise RunError(
                 f"The labels predicted for {quoted([case.name])} would overwrite the scan "

@@ -11,6 +11,7 @@ from napari_medcontext.core.io import (
     list_scans,
     read_geometry,
     read_volume,
+    write_probability,
     write_volume,
 )
 from napari_medcontext.core.volume import Volume
@@ -54,6 +55,18 @@ def test_types_that_nifti_lacks_are_stored_without_loss(tmp_path, dtype, stored)
     back = read_volume(write_volume(tmp_path / "a.nii", Volume(array, np.eye(4))))
     assert back.array.dtype == stored
     np.testing.assert_array_equal(back.array, array)
+
+
+def test_probabilities_take_two_bytes_and_keep_their_values(tmp_path):
+    array = np.random.default_rng(0).random((9, 8, 7), np.float32)
+    array[0, 0, :2] = 0, 1
+    path = write_probability(tmp_path / "a.nii", Volume(array, np.diag([1.0, 2.0, 3.0, 1.0])))
+    assert path.stat().st_size == 352 + 2 * array.size
+    back = read_volume(path).array
+    assert back.dtype == np.float32
+    assert np.abs(back - array).max() <= 2**-16
+    assert (back.min(), back[0, 0, 0]) == (0, 0)
+    assert back.max() < 1
 
 
 def test_header_scaling_is_applied(tmp_path):

@@ -18,6 +18,8 @@ from napari_medcontext.core.volume import Affine, Array, Volume
 # A dock that opens need not wait for nibabel, nor for the pydicom that it imports.
 nib = lazy_loader.load("nibabel")
 
+SHARE = 2.0**-16
+"""A power of two, so that 1 does not become more by rounding."""
 _COMMENT_CODE = 6
 _COMMENT_KEY = "napari-medcontext"
 
@@ -57,7 +59,23 @@ def write(path: Path, volume: Volume) -> None:
 
     Class names travel in a header extension, which other programs skip.
     """
-    image = nib.Nifti1Image(_storable(volume.array), volume.affine)
+    nib.save(_image(_storable(volume.array), volume), path)
+
+
+def write_shares(path: Path, volume: Volume) -> None:
+    """Write numbers from 0 to 1, as many bytes as half precision takes.
+
+    NIfTI knows no half precision: they are whole numbers, and what these are to be scaled by. A
+    number differs by at most ``SHARE``.
+    """
+    counted = np.rint(np.minimum(volume.array, 1 - SHARE) / SHARE).astype(np.uint16)
+    image = _image(counted, volume)
+    image.header.set_slope_inter(SHARE, 0.0)
+    nib.save(image, path)
+
+
+def _image(array: Array, volume: Volume) -> Any:
+    image = nib.Nifti1Image(array, volume.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.affine, code="scanner")
     image.set_qform(volume.affine, code="scanner", strip_shears=True)
@@ -65,7 +83,7 @@ def write(path: Path, volume: Volume) -> None:
         names = {str(k): name for k, name in volume.class_names.items()}
         text = json.dumps({_COMMENT_KEY: {"class_names": names}})
         image.header.extensions.append(nib.nifti1.Nifti1Extension(_COMMENT_CODE, text.encode()))
-    nib.save(image, path)
+    return image
 
 
 def _loaded(path: Path) -> Any:
