@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
-from napari_medcontext.core.losses import consistency
+from napari_medcontext.core.losses import Totals, consistency
 from napari_medcontext.core.method_settings import ObjectiveSettings
 from napari_medcontext.core.outputs import Outputs, finest, picked, picked_samples
 
-SupervisedLoss = Callable[[Outputs, Tensor], Tensor]
+LOSSES = ("dice_ce", "dice_ce_masked", "consistency")
+"""What a step may descend."""
+
+
+class SupervisedLoss(Protocol):
+    """A loss of outputs against labels, a mean over samples."""
+
+    def __call__(self, outputs: Outputs, labels: Tensor, *, of: Totals | None = None) -> Tensor:
+        """Return the loss; of all samples that ``of`` tells of, what these add to it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,29 @@ class StepPlan:
     masked_weight: float
     consistency_weight: float
     one_view: bool
+
+    def part(self, own: Sequence[int]) -> StepPlan:
+        """Return the plan of some samples, as indices into these, rising."""
+        return replace(
+            self,
+            whole=tuple(place for place, index in enumerate(own) if index in self.whole),
+            masked=tuple(place for place, index in enumerate(own) if index in self.masked),
+        )
+
+    def taught(self, labelled: Sequence[bool]) -> list[int]:
+        """Return which of the masked samples have labels, as indices into these."""
+        return [place for place, index in enumerate(self.masked) if labelled[index]]
+
+    def weights(self, labelled: Sequence[bool]) -> dict[str, float]:
+        """Return what each loss weighs in their sum, given which samples have labels."""
+        weights = dict(zip(LOSSES, (1.0, self.masked_weight, self.consistency_weight), strict=True))
+        if self.one_view:
+            # Together they are one supervised loss: the mean over the samples of the one view.
+            taught = len(self.taught(labelled))
+            seen = len(self.whole) + taught
+            weights["dice_ce"] *= len(self.whole) / max(seen, 1)
+            weights["dice_ce_masked"] *= taught / max(seen, 1)
+        return weights
 
 
 def plan_step(
@@ -104,8 +136,10 @@ def weighed_losses(
     labels: Tensor,
     labelled: Sequence[bool],
     supervised: SupervisedLoss,
+    weights: Mapping[str, float],
+    totals: Mapping[str, Totals] | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the unweighted losses of a step, and their sum as the plan weighs them (Eq. 4).
+    """Return the unweighted losses of a step, and their weighed sum (Eq. 4).
 
     Parameters
     ----------
@@ -120,29 +154,30 @@ def weighed_losses(
         Whether a sample has labels, for each of the batch.
     supervised
         The loss of outputs against labels, a mean over samples.
+    weights
+        What each loss weighs: of the plan of the whole batch.
+    totals
+        What each loss is a mean over, where these samples are but some of the batch.
     """
     losses: dict[str, Tensor] = {}
-    shares = {"dice_ce": 1.0, "dice_ce_masked": plan.masked_weight}
+    of = totals or {}
     if outputs is not None:
-        losses["dice_ce"] = supervised(outputs, picked_samples(labels, plan.whole))
-    taught = [place for place, index in enumerate(plan.masked) if labelled[index]]
+        truth = picked_samples(labels, plan.whole)
+        losses["dice_ce"] = supervised(outputs, truth, of=of.get("dice_ce"))
+    taught = plan.taught(labelled)
     if masked_outputs is not None and taught and plan.masked_weight:
         truth = picked_samples(labels, [plan.masked[place] for place in taught])
-        losses["dice_ce_masked"] = supervised(picked(masked_outputs, taught), truth)
-    if plan.one_view:
-        # Together they are one supervised loss: the mean over the samples of the one view.
-        seen = len(plan.whole) + len(taught)
-        shares["dice_ce"] *= len(plan.whole) / max(seen, 1)
-        shares["dice_ce_masked"] *= len(taught) / max(seen, 1)
+        seen = picked(masked_outputs, taught)
+        losses["dice_ce_masked"] = supervised(seen, truth, of=of.get("dice_ce_masked"))
     if masked_outputs is not None and teacher_logits is not None:
-        losses["consistency"] = consistency(finest(masked_outputs), teacher_logits)
-        shares["consistency"] = plan.consistency_weight
-    return losses, _sum(losses, shares)
+        samples = of["consistency"].samples if of else None
+        losses["consistency"] = consistency(finest(masked_outputs), teacher_logits, samples)
+    return losses, _sum(losses, weights)
 
 
-def _sum(losses: Mapping[str, Tensor], shares: Mapping[str, float]) -> Tensor:
+def _sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     weighed = [
-        loss if shares[name] == 1.0 else shares[name] * loss for name, loss in losses.items()
+        loss if weights[name] == 1.0 else weights[name] * loss for name, loss in losses.items()
     ]
     total = weighed[0]
     for loss in weighed[1:]:
