@@ -30,6 +30,33 @@ class Best:
     step: int = 0
 
 
+def restored(run: RunFolder, learner: Learner, config: RunConfig) -> Best | None:
+    """Go on from the newest state of a run, and return its best validation; writes nothing.
+
+    ``None`` where there is no state.
+
+    Raises
+    ------
+    RunError
+        If it does not fit the settings.
+    """
+    state = run.load_state()
+    if state is None:
+        return None
+    step, weights, rest = state
+    try:
+        with explained_memory_errors(MEMORY_ADVICE):
+            learner.restore(step, weights, rest)
+        return Best(rest["best_mean_dsc"], rest["best_step"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        network = config.network
+        raise RunError(
+            f"The state in {run.newest_state()} does not fit the network {network.name} "
+            f"({network.size}) of {run.spec_path}. Were the settings changed, or files "
+            "of another run put there? Put the old ones back, or train anew."
+        ) from error
+
+
 class Checkpoints:
     """Saves the states of a training in its run folder, and restores the newest.
 
@@ -88,24 +115,12 @@ class Checkpoints:
         RunError
             If it does not fit the settings.
         """
-        state = self._run.load_state() if self._run else None
-        if self._run is None or state is None:
+        best = restored(self._run, self._learner, self._config) if self._run else None
+        if self._run is None or best is None:
             return
-        step, weights, rest = state
-        try:
-            with explained_memory_errors(MEMORY_ADVICE):
-                self._learner.restore(step, weights, rest)
-            best = Best(rest["best_mean_dsc"], rest["best_step"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            network = self._config.network
-            raise RunError(
-                f"The state in {self._run.newest_state()} does not fit the network {network.name} "
-                f"({network.size}) of {self._run.spec_path}. Were the settings changed, or files "
-                "of another run put there? Put the old ones back, or train anew."
-            ) from error
         self._saved = time.monotonic()
-        self._run.truncate_logs(step)
-        self._run.drop_best_after(step)
+        self._run.truncate_logs(self._learner.step)
+        self._run.drop_best_after(self._learner.step)
         if self._run.best_state() is not None:
             # Else the weights of that score are gone, and the next validation is the best.
             self.best = best

@@ -37,8 +37,13 @@ class ProcessId(Settings):
     @classmethod
     def own(cls) -> ProcessId:
         """Return that of this process."""
-        started = psutil.Process().create_time()
-        return cls(pid=os.getpid(), started=started, host=socket.gethostname())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """Return that of a process on this machine that lives."""
+        started = psutil.Process(pid).create_time()
+        return cls(pid=pid, started=started, host=socket.gethostname())
 
     def is_here(self) -> bool:
         """Say whether it began on this machine, so that it can be looked for."""

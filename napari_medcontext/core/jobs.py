@@ -16,6 +16,7 @@ from napari_medcontext.core.events import (
 from napari_medcontext.core.folder import STUDY_FILE, WorkFolder
 from napari_medcontext.core.inspection import InspectFolder
 from napari_medcontext.core.journal import JournalWriter
+from napari_medcontext.core.parallel import ALONE, Placement
 from napari_medcontext.core.patch_plan import PlanFolder
 from napari_medcontext.core.predicting import predict_all
 from napari_medcontext.core.prediction_plan import PredictFolder, PredictSpec
@@ -24,10 +25,12 @@ from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import load
 
 if TYPE_CHECKING:
+    from napari_medcontext.core.config import RunSpec
     from napari_medcontext.core.dataset import Dataset
+    from napari_medcontext.core.parallel.team import Team
 
 
-def execute(path: Path) -> Iterator[Event]:
+def execute(path: Path, placement: Placement = ALONE) -> Iterator[Event]:
     """Do the work of a folder and record it there, to the end and whatever happens.
 
     Every event is written to the folder's journal before it is yielded. An error becomes a
@@ -38,13 +41,15 @@ def execute(path: Path) -> Iterator[Event]:
     path
         A run folder, or the folder of a prediction, an inspection, a probe, a patch plan or a
         study.
+    placement
+        How many processes share a training, of which this is the first.
     """
     folder = WorkFolder(path)
     journal: JournalWriter | None = None
     try:
         with folder.claimed():
             journal = JournalWriter(folder.path)
-            for event in _recorded_failures(folder):
+            for event in _recorded_failures(folder, placement):
                 journal.write(event)
                 yield event
     except (MedContextError, OSError) as error:
@@ -55,9 +60,9 @@ def execute(path: Path) -> Iterator[Event]:
             journal.close()
 
 
-def _recorded_failures(folder: WorkFolder) -> Iterator[Event]:
+def _recorded_failures(folder: WorkFolder, placement: Placement) -> Iterator[Event]:
     try:
-        yield from _work(folder)
+        yield from _work(folder, placement)
     except MedContextError as error:
         folder.note(traceback.format_exc())
         yield RunFinished("failed", _last_step(folder), str(error), str(folder.log))
@@ -72,7 +77,7 @@ def _recorded_failures(folder: WorkFolder) -> Iterator[Event]:
         )
 
 
-def _work(folder: WorkFolder) -> Iterator[Event]:
+def _work(folder: WorkFolder, placement: Placement) -> Iterator[Event]:
     prediction = PredictFolder(folder.path)
     if prediction.spec_path.is_file():
         return predict_all(folder, load(PredictSpec, prediction.spec_path))
@@ -96,10 +101,10 @@ def _work(folder: WorkFolder) -> Iterator[Event]:
         from napari_medcontext.core.study.plan import StudyFolder
 
         return conduct(StudyFolder(folder.path))
-    return _train(RunFolder(folder.path))
+    return _train(RunFolder(folder.path), placement)
 
 
-def _train(run: RunFolder) -> Iterator[Event]:
+def _train(run: RunFolder, placement: Placement) -> Iterator[Event]:
     spec = run.spec()
     if run.last_step() >= spec.config.training.steps:
         message = f"{run.path} has done all of its {run.last_step()} steps already."
@@ -107,13 +112,29 @@ def _train(run: RunFolder) -> Iterator[Event]:
         return
     yield Preparing("Starting", 0, 1)
     # Only now, so that whoever watches hears at once that work has begun.
+    from napari_medcontext.core.parallel.team import Team
+
+    if placement.size == 1:
+        yield from _train_in(Team(), run, spec)
+        return
+    from napari_medcontext.core.parallel.opening import gathered
+
+    yield Preparing(f"Starting {placement.size} processes", 0, 1)
+    with gathered(run, spec.config, placement) as team:
+        yield from _train_in(team, run, spec)
+
+
+def _train_in(team: Team, run: RunFolder, spec: RunSpec) -> Iterator[Event]:
+    """Prepare and train; other processes wait meanwhile, and read what is prepared."""
     from napari_medcontext.core.dataset import load_dataset
     from napari_medcontext.core.trainer import train
 
     def should_stop() -> bool:
+        team.require_whole()
         return run.command() == "stop"
 
     dataset = yield from _unless_stopped(load_dataset(spec, run.path / "cache"), should_stop)
+    team.tell(dataset is not None)
     if dataset is None:
         yield RunFinished("stopped", run.last_step(), "Stopped while preparing.")
         return
@@ -123,6 +144,7 @@ def _train(run: RunFolder) -> Iterator[Event]:
         run=run,
         should_stop=should_stop,
         should_pause=lambda: run.command() == "pause",
+        team=team,
     )
 
 

@@ -14,17 +14,21 @@ from torch import Tensor, nn
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.device import Compute
+from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.losses import dice_bce, dice_ce
 from napari_medcontext.core.masking import draw_mask, mask_unit
 from napari_medcontext.core.masking.sites import make_token
 from napari_medcontext.core.networks import build_network, find_network
 from napari_medcontext.core.objective import (
+    LOSSES,
     StepPlan,
     SupervisedLoss,
     plan_step,
     weighed_losses,
 )
 from napari_medcontext.core.outputs import Outputs, parts, picked_samples
+from napari_medcontext.core.parallel.batch_totals import batch_totals
+from napari_medcontext.core.parallel.team import Team
 from napari_medcontext.core.pretrained import LoadReport, load_matching
 from napari_medcontext.core.sampler import Batch
 from napari_medcontext.core.schedule import learning_rate_at
@@ -36,6 +40,8 @@ MASK_STREAM = 1
 """Keeps the masks' random numbers apart from the patches' of the same seed and step."""
 PLAN_STREAM = 2
 """Keeps the choice of the samples that are masked apart from those."""
+RANK_STRIDE = 1 << 40
+"""Keeps dropout in one process apart from that in another, at any step of any run."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,13 @@ class Learner:
         Channels of the scans.
     resumed
         Whether a saved state is restored next, so that weights from elsewhere are not needed.
+    team
+        The processes that learn together: batches are this one's share of theirs.
+
+    Raises
+    ------
+    SettingsError
+        If the network cannot learn in several processes.
     """
 
     def __init__(
@@ -82,15 +95,23 @@ class Learner:
         *,
         channels: int = 1,
         resumed: bool = False,
+        team: Team | None = None,
     ) -> None:
         self._config = config
         self._mask_axis = mask_axis
         self._compute = compute
+        self._team = team or Team()
         self.step = 0
         torch.manual_seed(config.training.seed)
         self.student = build_network(
             config.network, channels=channels, classes=classes, patch_size=config.data.patch_size
         ).to(compute.device)
+        if self._team.size > 1 and _mixes_samples(self.student):
+            raise SettingsError(
+                f"{config.network.name} normalises over the batch, of which several processes see "
+                "a share each: they would learn something else than one. Train it in one process, "
+                "or choose another network."
+            )
         network = find_network(config.network.name)
         if network.own:
             # Convolutions are faster so; a network of somebody else need not be made for it.
@@ -133,10 +154,10 @@ class Learner:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         # Dropout must be the same whether a run was cut before this step or not.
-        torch.manual_seed(settings.seed * 1_000_003 + self.step)
+        torch.manual_seed(settings.seed * 1_000_003 + self.step + self._team.rank * RANK_STRIDE)
         self.student.train()
         self._optimizer.zero_grad(set_to_none=True)
-        losses = self._backward(batch)
+        losses = self._joined(self._backward(batch))
         self._descend()
         momentum = self._follow()
         self.step += 1
@@ -164,12 +185,17 @@ class Learner:
                 spacing=self._spacing,
                 axis=self._mask_axis,
                 rng=np.random.default_rng([seed, self.step, index, MASK_STREAM]),
-                labels=known[index],
+                labels=known[place],
                 unit=unit,
             )
-            for index in range(batch_size)
+            for place, index in enumerate(self._team.own(batch_size * self._team.size))
         ]
         return torch.as_tensor(np.stack(drawn))[:, None].to(self._compute.device)
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that is learned, and what goes with it."""
+        networks = filter(None, (self.student, self.token, self.teacher))
+        return [tensor for network in networks for tensor in network.state_dict().values()]
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Return the tensors to save, by network; the token travels with the student."""
@@ -215,29 +241,61 @@ class Learner:
         """
         seed, steps = self._config.training.seed, self._config.training.steps
         draws = np.random.default_rng([seed, self.step, PLAN_STREAM])
-        plan = plan_step(self._config.objective, self.step, steps, batch.labelled, draws)
+        labelled = self._team.joined(batch.labelled)
+        # Of the whole batch, and of those of its samples that are here.
+        plan = plan_step(self._config.objective, self.step, steps, labelled, draws)
+        own = plan.part(self._team.own(len(labelled)))
         image = batch.image.to(self._compute.device, non_blocking=True)
         labels = batch.labels.to(self._compute.device, non_blocking=True)
         # The teacher first, while no pass of the student keeps anything.
-        teacher_logits = self._taught(image, plan)
-        views, masks = self._views(image, batch.labels, plan)
+        teacher_logits = self._taught(image, own)
+        views, masks = self._views(image, batch.labels, own)
         losses: dict[str, Tensor] = {}
-        for names in [tuple(views)] if self._one_pass else [(name,) for name in views]:
-            with self._compute.autocast():
-                outputs = self._student_on({name: views[name] for name in names}, masks)
+        for names in self._passes(plan):
+            here = {name: views[name] for name in names if name in views}
+            outputs: Mapping[str, Outputs] = {}
+            if here:
+                with self._compute.autocast():
+                    outputs = self._student_on(here, masks)
+            totals = batch_totals(self._team, plan, labelled, outputs, labels)
+            if not here:
+                continue
             found, total = weighed_losses(
-                plan,
+                own,
                 outputs.get("whole"),
                 outputs.get("masked"),
                 teacher_logits,
                 labels,
                 batch.labelled,
                 self._supervised,
+                plan.weights(labelled),
+                totals,
             )
             del outputs
             torch.autograd.backward(self._scaler.scale(total))
             losses |= {name: loss.detach() for name, loss in found.items()}
         return losses
+
+    def _passes(self, plan: StepPlan) -> list[tuple[str, ...]]:
+        """Return which views go through the student together; the same in all processes."""
+        seen = {"whole": plan.whole, "masked": plan.masked}
+        names = [name for name, samples in seen.items() if samples]
+        return [tuple(names)] if self._one_pass else [(name,) for name in names]
+
+    def _joined(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add up gradients and losses over all processes."""
+        if self._team.size == 1:
+            return losses
+        zero = torch.zeros((), dtype=self._parameters[0].dtype, device=self._compute.device)
+        gradients = [parameter.grad for parameter in self._parameters]
+        summed = self._team.summed(
+            [*gradients, *(losses.get(name) for name in LOSSES)],
+            [*self._parameters, *(zero for _ in LOSSES)],
+        )
+        for parameter, gradient in zip(self._parameters, summed, strict=False):
+            parameter.grad = gradient
+        found = zip(LOSSES, summed[len(gradients) :], strict=True)
+        return {name: loss for name, loss in found if loss is not None}
 
     def _taught(self, image: Tensor, plan: StepPlan) -> Tensor | None:
         """Return the teacher's logits of the samples that are masked, where it has a say."""

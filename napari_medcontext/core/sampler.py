@@ -23,6 +23,7 @@ from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.objective import masking_start
 from napari_medcontext.core.padding import padded_to
+from napari_medcontext.core.parallel.team import Team
 from napari_medcontext.core.prepared import PreparedScan
 from napari_medcontext.core.transforms import Patch
 
@@ -64,9 +65,14 @@ class PatchSampler:
         Training scans, at least one of them with labels.
     config
         Patch size, batch size, augmentation, objective and seed.
+    team
+        The processes that share each batch; only this one's patches are cut.
     """
 
-    def __init__(self, scans: Sequence[PreparedScan], config: RunConfig) -> None:
+    def __init__(
+        self, scans: Sequence[PreparedScan], config: RunConfig, team: Team | None = None
+    ) -> None:
+        self._team = team or Team()
         self._patch_size = config.data.patch_size
         self._batch_size = config.training.batch_size
         self._seed = config.training.seed
@@ -80,9 +86,8 @@ class PatchSampler:
 
     def batch(self, step: int) -> Batch:
         """Return the patches of one step; the same for the same seed and step."""
-        patches = [
-            self._patch(step, index, scan) for index, scan in enumerate(self._scans_of(step))
-        ]
+        scans = self._scans_of(step)
+        patches = [self._patch(step, index, scans[index]) for index in self._team.own(len(scans))]
         return Batch(
             torch.stack([patch["image"] for patch in patches]),
             torch.stack([patch["labels"] for patch in patches]),

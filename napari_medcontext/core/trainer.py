@@ -12,7 +12,6 @@ from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.dataset import Dataset
 from napari_medcontext.core.device import (
     Compute,
-    choose_compute,
     explained_memory_errors,
     gradients_are_unsafe,
     release_memory,
@@ -34,6 +33,7 @@ from napari_medcontext.core.inference import Cancelled
 from napari_medcontext.core.learner import Learner, StepResult
 from napari_medcontext.core.masking import AXES, check_masking, choose_axis
 from napari_medcontext.core.networks import check_patch_size
+from napari_medcontext.core.parallel.team import Team
 from napari_medcontext.core.prefetch import Prefetcher
 from napari_medcontext.core.previews import PreviewMaker
 from napari_medcontext.core.run import RunFolder
@@ -55,6 +55,7 @@ def train(
     should_stop: Question = lambda: False,
     should_pause: Question = lambda: False,
     save_at: Collection[int] = (),
+    team: Team | None = None,
 ) -> Iterator[Event]:
     """Train a network, step by step.
 
@@ -70,6 +71,9 @@ def train(
         Asked after each step. A stopped run saves its state and ends.
     save_at
         Steps after which the state is saved besides; whoever iterates may read it there.
+    team
+        The processes that learn together, of which this is the first; see ``parallel.follow``
+        for the others. ``None`` is this one alone.
 
     Yields
     ------
@@ -83,13 +87,14 @@ def train(
         With what to change.
     """
     check_patch_size(config.network.name, config.data.patch_size)
-    compute = choose_compute(config.device)
+    team = team or Team()
+    compute = team.compute(config.device)
     if gradients_are_unsafe(compute):
         yield Warned(
             "On a processor PyTorch may learn wrongly in bfloat16, above all on small patches. "
             "Choose the precision “auto” or “float32”."
         )
-    training = _Training(config, dataset, run, compute, should_stop, should_pause, save_at)
+    training = _Training(config, dataset, run, compute, should_stop, should_pause, save_at, team)
     try:
         with explained_memory_errors(MEMORY_ADVICE):
             yield from training.events()
@@ -97,6 +102,35 @@ def train(
         training.close()
         del training
         release_memory(compute.device)
+
+
+def mask_axis(config: RunConfig, dataset: Dataset) -> int:
+    """Return the index of the axis along which columns are hidden."""
+    return choose_axis(config.masking.axis, [scan.source_spacing for scan in dataset.training])
+
+
+def make_learner(
+    config: RunConfig, dataset: Dataset, run: RunFolder | None, compute: Compute, team: Team
+) -> Learner:
+    """Return what learns, as yet untrained; parameters as in ``train``.
+
+    Raises
+    ------
+    SettingsError, OutOfMemoryError
+        With what to change.
+    """
+    with explained_memory_errors(MEMORY_ADVICE):
+        return Learner(
+            config,
+            dataset.classes.outputs,
+            mask_axis(config, dataset),
+            compute,
+            dataset.classes.membership,
+            dataset.spacing,
+            channels=len(dataset.training[0].image),
+            resumed=run is not None and run.newest_state() is not None,
+            team=team,
+        )
 
 
 class _Training:
@@ -109,26 +143,16 @@ class _Training:
         should_stop: Question,
         should_pause: Question,
         save_at: Collection[int],
+        team: Team,
     ) -> None:
         self._config, self._dataset, self._run = config, dataset, run
-        self._compute = compute
+        self._compute, self._team = compute, team
         self._should_stop, self._should_pause = should_stop, should_pause
         self._save_at = save_at
-        spacings = [scan.source_spacing for scan in dataset.training]
-        self._mask_axis = choose_axis(config.masking.axis, spacings)
+        self._mask_axis = mask_axis(config, dataset)
         if config.objective.has_masked_view:
             check_masking(config, self._mask_axis, dataset.spacing)
-        with explained_memory_errors(MEMORY_ADVICE):
-            self._learner = Learner(
-                config,
-                dataset.classes.outputs,
-                self._mask_axis,
-                compute,
-                dataset.classes.membership,
-                dataset.spacing,
-                channels=len(dataset.training[0].image),
-                resumed=run is not None and run.newest_state() is not None,
-            )
+        self._learner = make_learner(config, dataset, run, compute, team)
         self._previews: PreviewMaker | None = None
         if dataset.preview is not None:
             self._previews = PreviewMaker(
@@ -139,10 +163,11 @@ class _Training:
                 compute,
                 dataset.spacing,
             )
-        self._batches = Prefetcher(PatchSampler(dataset.training, config))
+        self._batches = Prefetcher(PatchSampler(dataset.training, config, team))
         self._previewed, self._preview_cost = -np.inf, 0.0
         self._checkpoints = Checkpoints(run, self._learner, config, dataset)
         self._checkpoints.restore()
+        team.align(self._learner.step, self._learner.tensors())
         self._timeline: Timeline | None = None
         if run is not None:
             self._timeline = Timeline(run.path, config.training.kept_previews)
@@ -162,6 +187,7 @@ class _Training:
             yield from self._wait_while_paused()
             if self._should_stop():
                 break
+            self._team.tell(True)
             yield self._one_step()
             step = self._learner.step
             last = step == steps
@@ -175,6 +201,7 @@ class _Training:
                 yield from self._save_if_needed()
             if self._preview_due(last):
                 yield from self._unless_stopped(self._preview)
+        self._team.tell(False)
         yield from self._save_if_needed()
         yield self._finished()
 
@@ -183,7 +210,7 @@ class _Training:
         return RunStarted(
             first_step=self._learner.step,
             steps=config.training.steps,
-            device=self._compute.title,
+            device=self._team.title(self._compute),
             precision=self._compute.precision,
             parameters=sum(p.numel() for p in self._learner.student.parameters()),
             network=config.network.name,
