@@ -20,12 +20,14 @@ from napari_medcontext import cli_export as exporting
 from napari_medcontext import cli_fetch as fetching
 from napari_medcontext import cli_inputs as inputs
 from napari_medcontext import cli_options as options
+from napari_medcontext import cli_parallel as parallel
 from napari_medcontext import cli_predict as predicting
 from napari_medcontext import cli_studies as studies
 from napari_medcontext.cli_app import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, app, console, finish
 from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.definitions import TOLERANCE_MM, Definitions
 from napari_medcontext.core.errors import MedContextError, SettingsError
+from napari_medcontext.core.parallel import found_placement
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.settings import validated
 from napari_medcontext.progress import say
@@ -60,19 +62,27 @@ def train(  # each argument is one option of the command
     steps: options.Steps = None,
     seed: options.Seed = None,
     device: options.Device = None,
+    processes: parallel.Processes = None,
 ) -> None:
     """Train a network on scans and their labels, or go on with a run.
 
     Example: **medcontext train --images scans --labels organs --out runs/organs**
     """
-    if resume is not None:
-        finish(_run_to_resume(resume, context.params))
-        return
-    if out is None:
+    placement = found_placement(processes)
+    folder = resume or out
+    if folder is None:
         raise SettingsError("Say where to write the run with --out FOLDER (or use --resume).")
+    if parallel.follows(placement, RunFolder(folder)):
+        return
+    if resume is not None:
+        run = _run_to_resume(resume, context.params)
+        parallel.require_able(run.spec().config, placement)
+        finish(run, placement)
+        return
     changes = options.changed_settings(context.params)
     known = data_sets.chosen(data_preset)
     run_config = inputs.settings(config, preset and preset.value, changes, known)
+    parallel.require_able(run_config, placement)
     scans = inputs.training_scans(
         context.params, run_config.data.ignore_label, presumed=data_sets.channels(known)
     )
@@ -86,7 +96,7 @@ def train(  # each argument is one option of the command
         "channels": scans.channels,
         "regions": data_sets.region_table(table, known),
     }
-    finish(RunFolder(out).create(validated(RunSpec, values, "the run")))
+    finish(RunFolder(folder).create(validated(RunSpec, values, "the run")), placement)
 
 
 @app.command()

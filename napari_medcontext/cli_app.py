@@ -10,6 +10,7 @@ from rich.console import Console
 
 from napari_medcontext.core.events import Event, RunFinished
 from napari_medcontext.core.folder import WorkFolder
+from napari_medcontext.core.parallel import ALONE, Placement
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.progress import shown
 
@@ -23,24 +24,30 @@ app = typer.Typer(
 console = Console(stderr=True)
 
 
-def finish(folder: WorkFolder) -> None:
-    """Do the folder's work, showing it; Ctrl-C stops after the current step and saves."""
+def finish(folder: WorkFolder, placement: Placement = ALONE) -> None:
+    """Do the folder's work, showing it; Ctrl-C stops after the current step and saves.
+
+    So does the end that a program asks for which started this process among others; it hands
+    Ctrl-C on too, so that one press comes twice.
+    """
     folder.require_idle()
     folder.send("run")
     asked: list[int] = []
 
     def stop(number: int, frame: object) -> None:
-        if asked:
+        if asked and not placement.starter:
             raise KeyboardInterrupt
         asked.append(number)
         folder.send("stop")
         console.print("Stopping after this step; press Ctrl-C again to drop everything since.")
 
-    before = signal.signal(signal.SIGINT, stop)
+    numbers = (signal.SIGINT, signal.SIGTERM) if placement.starter else (signal.SIGINT,)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        last = shown(_events(folder), console)
+        last = shown(_events(folder, placement), console)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if isinstance(folder, RunFolder):
         print(folder.path)
     elif last.reason != "failed":
@@ -49,7 +56,7 @@ def finish(folder: WorkFolder) -> None:
         raise typer.Exit(EXIT_FAILED if last.reason == "failed" else EXIT_STOPPED)
 
 
-def _events(folder: WorkFolder) -> Iterator[Event | RunFinished]:
+def _events(folder: WorkFolder, placement: Placement) -> Iterator[Event | RunFinished]:
     from napari_medcontext.core.jobs import execute
 
-    return execute(folder.path)
+    return execute(folder.path, placement)

@@ -80,7 +80,7 @@ def refuse_ignored(params: Mapping[str, object]) -> None:
     ignored = [
         f"--{name.replace('_', '-')}"
         for name, value in params.items()
-        if name != "resume" and value not in (None, (), [])
+        if name not in ("resume", "processes") and value not in (None, (), [])
     ]
     if ignored:
         raise SettingsError(
