@@ -18,7 +18,7 @@ from napari_medcontext.core.parallel.team import Team
 from napari_medcontext.core.sampler import Batch
 
 PATCH = (32, 16, 16)
-BATCH, CLASSES, STEPS = 4, 3, 3
+BATCH, CLASSES, STEPS = 4, 3, 2
 NESTED = np.array([[False, True, True], [False, False, True]])
 MIXED = {"masked_share": 0.5, "views": "one"}
 CASES = {
