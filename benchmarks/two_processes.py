@@ -1,9 +1,10 @@
 """Train on the synthetic study in one process and in two, and print how far they are apart.
 
-``python benchmarks/two_processes.py [--steps 20] [--batch-size 4] [--out FOLDER]``: a thread for each process, so
-that both have the same arithmetic. For comparison the same is trained in one process of two
-threads, which sum in another order too: single precision rounds each sum, and the optimizer makes
-whole steps of gradients that are nothing but rounding.
+``python benchmarks/two_processes.py [--steps 20] [--batch-size 4] [--out FOLDER]``
+
+Each process has one thread, so that both have the same arithmetic. For comparison the same is
+trained in one process of two threads, which sum in another order too: single precision rounds each
+sum, and the optimizer makes whole steps of gradients that are nothing but rounding.
 """
 
 from __future__ import annotations
