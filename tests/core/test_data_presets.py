@@ -109,7 +109,7 @@ def test_check_is_silent_about_classes_that_count_as_background(tiny_config, cas
             try:
                 next(work)
             except StopIteration as end:
-                return [found for found in end.value if found.kind == "unnamed classes"]
+                return [found for found in end.value.findings if found.kind == "unnamed classes"]
 
     assert foreign(tiny_config)
     assert not foreign(tiny_config.updated({"data": {"classes": (2,)}}))
