@@ -14,7 +14,7 @@ from napari_medcontext.core.settings import dump
 
 TRAIN = ("-m", "napari_medcontext", "train")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-SECONDS = 120
+SECONDS = 240
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def ended(process):
     """Return an exit code, what was said, and see that nothing is left."""
     family = psutil.Process(process.pid).children(recursive=True)
     _, said = process.communicate(timeout=SECONDS)
-    _, left = psutil.wait_procs(family, timeout=10)
+    _, left = psutil.wait_procs(family, timeout=SECONDS)
     assert left == []
     return process.returncode, said
 
@@ -108,7 +108,7 @@ def test_killed_command_leaves_no_process_behind(words, started, tmp_path):
     process.kill()
     code, _ = ended(process)
     assert (code, len(others)) == (-signal.SIGKILL, 1)
-    _, left = psutil.wait_procs(others, timeout=30)
+    _, left = psutil.wait_procs(others, timeout=SECONDS)
     assert left == []
 
 

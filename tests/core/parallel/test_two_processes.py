@@ -15,7 +15,7 @@ from napari_medcontext.core.parallel import ALONE, Placement, found_placement
 from napari_medcontext.core.run import RunFolder
 
 TWO = Placement(2, 2)
-SECONDS_TO_END = 30.0
+SECONDS_TO_END = 60.0
 TOLERANCE = 1e-4
 """In single precision, and after a few steps: see ``test_double_precision`` for the principle."""
 STEADY = {"training": {"learning_rate": 1e-6, "batch_size": 4}, "data": {"augmentation": "gentle"}}
