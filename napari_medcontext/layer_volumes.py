@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from napari.layers import Layer
 
-from napari_medcontext.core.volume import Volume
+from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.formats.ome_zarr import is_zarr, open_image
+from napari_medcontext.core.volume import Volume, same_grid
 from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
 from napari_medcontext.layer_geometry import (
     ScanMetadata,
@@ -44,13 +47,33 @@ def layer_to_volume(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
     ------
     ScanError
         If the layer is multiscale and not this plugin's, in colour or of other than three
-        dimensions.
+        dimensions; or shows a file lazily that is gone.
     """
+    _require_file(layer)
     return replace(
         layer_grid(layer, layers),
         array=np.asarray(finest(layer)),
         class_names=class_names_of(layer),
     )
+
+
+def lazy_file(layer: Layer, layers: Iterable[Layer] = ()) -> Path | None:
+    """Return the OME-Zarr that a layer shows as it is: read lazily, of one channel, not moved.
+
+    Raises
+    ------
+    ScanError
+        If it is gone, or cannot be read any more.
+    """
+    noted = scan_metadata(layer)
+    if not _is_lazy(layer) or noted is None or noted["path"] is None:
+        return None
+    _require_file(layer)
+    path = Path(noted["path"])
+    if not is_zarr(path) or open_image(path).channels > 1:
+        return None
+    unmoved = Volume(np.broadcast_to(np.uint8(0), finest(layer).shape), noted["affine"])
+    return path if same_grid(layer_grid(layer, layers), unmoved) else None
 
 
 def to_source_orientation(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
@@ -73,6 +96,22 @@ def class_names_of(layer: Layer) -> dict[int, str]:
         return {}
     rows = zip(features[INDEX_COLUMN], features[CLASS_COLUMN], strict=True)
     return {int(index): name for index, name in rows if isinstance(name, str)}
+
+
+def _is_lazy(layer: Layer) -> bool:
+    return not isinstance(finest(layer), np.ndarray)
+
+
+def _require_file(layer: Layer) -> None:
+    """Refuse a layer whose chunks are gone: they would be read as zeros, without a word."""
+    noted = scan_metadata(layer)
+    if noted is None or noted["path"] is None or not _is_lazy(layer):
+        return
+    if not Path(noted["path"]).exists():
+        raise ScanError(
+            f"“{layer.name}” shows {noted['path']}, which is not there any more. Put it back, or "
+            "remove the layer and open the scan from where it is now."
+        )
 
 
 def _on_source_axes(volume: Volume, source: ScanMetadata | None) -> Volume:

@@ -19,42 +19,52 @@ from napari_medcontext.core.volume import Volume
 class Scan:
     """A scan taken from layers: its voxels and geometry, and what it is used for.
 
-    ``further`` are its channels after the first.
+    ``further`` are its channels after the first. Where there are ``files``, one a channel, these
+    stand for the voxels: they are too many to be copied, and the volumes have none.
     """
 
     image: Volume
     labels: Volume | None = None
     role: Role = "training"
     further: tuple[Volume, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def planned_cases(scans: Sequence[Scan], folder: Path) -> tuple[Case, ...]:
     """Return the cases that these scans will be once they are written."""
-    return tuple(
-        Case(
+    cases = []
+    for index, scan in enumerate(scans):
+        copies = [folder / f"{index:02d}-image.nii"]
+        copies += [
+            folder / f"{index:02d}-image-{channel}.nii"
+            for channel in range(1, 1 + len(scan.further))
+        ]
+        image, *further = scan.files or copies
+        case = Case(
             name=scan.image.name,
-            image=folder / f"{index:02d}-image.nii",
-            further=tuple(
-                folder / f"{index:02d}-image-{channel}.nii"
-                for channel in range(1, 1 + len(scan.further))
-            ),
+            image=image,
+            further=tuple(further),
             labels=None if scan.labels is None else folder / f"{index:02d}-labels.nii",
             role=scan.role,
         )
-        for index, scan in enumerate(scans)
-    )
+        cases.append(case)
+    return tuple(cases)
 
 
 def writer(scans: Sequence[Scan], cases: Sequence[Case], data: DataSettings) -> Callable[[], None]:
     """Return what checks the scans and writes them; all are checked before any is written.
+
+    A scan that lies in files already is left to whoever reads those.
 
     ``data`` says which id in the labels means “unknown”, and whether what lies on another grid
     than its scan is brought onto it.
     """
 
     def write() -> None:
-        checked = [(_checked_channels(scan, data), _checked(scan, data)) for scan in scans]
-        for case, (channels, labels) in zip(cases, checked, strict=True):
+        pairs = zip(scans, cases, strict=True)
+        to_write = [(scan, case) for scan, case in pairs if not scan.files]
+        checked = [(_checked_channels(scan, data), _checked(scan, data)) for scan, _ in to_write]
+        for (_, case), (channels, labels) in zip(to_write, checked, strict=True):
             for path, channel in zip((case.image, *case.further), channels, strict=True):
                 write_volume(path, channel)
             if labels is not None and case.labels is not None:

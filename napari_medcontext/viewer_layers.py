@@ -30,6 +30,7 @@ from napari_medcontext.layer_data import (
 from napari_medcontext.layer_geometry import (
     METADATA_KEY,
     ScanMetadata,
+    finest,
     layer_grid,
     metadata_of,
     placement,
@@ -80,14 +81,7 @@ def add_prediction(
         If the prediction does not lie on the image's grid.
     """
     predicted = _on_layer_axes(volume, image_layer, list(viewer.layers))
-    noted = noted_of(image_layer, list(viewer.layers))
-    noted |= {
-        "class_names": dict(volume.class_names),
-        "prediction_of": image_layer.name,
-        "prediction_run": None if run is None else str(run),
-    }
-    if spec is not None:
-        noted |= {"regions": dict(spec.regions), "unknown_id": spec.config.data.ignore_label}
+    noted = _noted_prediction(viewer, image_layer, volume.class_names, run, spec)
     for class_name, array in (probabilities or {}).items():
         turned = volume.with_array(np.asarray(array, np.float32)).reoriented(predicted.orientation)
         attributes = _probability_attributes(class_name, volume.class_names)
@@ -96,6 +90,46 @@ def add_prediction(
     data = as_label_array(predicted.array, name)
     attributes = class_attributes(data, volume.class_names)
     return _renew_or_add(viewer, Labels, image_layer, name, noted, data, attributes)
+
+
+def add_lazy_prediction(
+    viewer: ViewerModel,
+    labels: LayerData,
+    image_layer: Image,
+    name: str,
+    probabilities: Mapping[str, LayerData],
+    run: Path,
+    spec: RunSpec | None,
+) -> Labels:
+    """Show a prediction that lies in a file, read where it is looked at, on its image.
+
+    Parameters
+    ----------
+    viewer, image_layer, name, run, spec
+        As ``add_prediction`` takes them.
+    labels
+        What the file opens as, on the axes of the display.
+    probabilities
+        Class name to what the file of its probability opens as.
+
+    Raises
+    ------
+    ScanError
+        If the prediction does not lie on the image's grid.
+    """
+    names = labels[1]["metadata"][METADATA_KEY]["class_names"]
+    noted = _noted_prediction(viewer, image_layer, names, run, spec)
+    noted["prediction_name"] = name
+    for class_name, opened in probabilities.items():
+        attributes = _probability_attributes(class_name, names)
+        layer_name = f"{name} · {class_name}"
+        place = _lazy_place(opened, image_layer, noted)
+        viewer.add_layer(Image(opened[0], name=layer_name, **place, **attributes))
+    place = _lazy_place(labels, image_layer, noted)
+    attributes = {key: labels[1][key] for key in ("colormap", "features") if key in labels[1]}
+    layer = Labels(labels[0], name=name, visible=image_layer.visible, **place, **attributes)
+    viewer.add_layer(layer)
+    return layer
 
 
 def add_variant(viewer: ViewerModel, prediction: Labels, data: Array, what: str) -> Labels:
@@ -169,6 +203,38 @@ def _probability_attributes(class_name: str, class_names: Mapping[int, str]) -> 
     }
 
 
+def _noted_prediction(
+    viewer: ViewerModel,
+    image_layer: Image,
+    class_names: Mapping[int, str],
+    run: Path | None,
+    spec: RunSpec | None,
+) -> ScanMetadata:
+    noted = noted_of(image_layer, list(viewer.layers))
+    noted |= {
+        "class_names": dict(class_names),
+        "prediction_of": image_layer.name,
+        "prediction_run": None if run is None else str(run),
+    }
+    if spec is not None:
+        noted |= {"regions": dict(spec.regions), "unknown_id": spec.config.data.ignore_label}
+    return noted
+
+
+def _lazy_place(opened: LayerData, image_layer: Image, noted: ScanMetadata) -> dict[str, Any]:
+    """Return what puts a file's voxels on an image of the same grid, and names the file."""
+    data, attributes, _ = opened
+    shape = finest(image_layer).shape
+    if data.shape != shape:
+        raise ScanError(
+            f"The prediction “{attributes['name']}”, {data.shape}, does not lie on the voxels of "
+            f"“{image_layer.name}”, {shape}. Predict this image again."
+        )
+    noted = ScanMetadata(**noted)
+    noted["path"] = attributes["metadata"][METADATA_KEY]["path"]
+    return placement(image_layer) | {"metadata": {METADATA_KEY: noted}}
+
+
 def _on_layer_axes(volume: Volume, image_layer: Image, layers: list[Layer]) -> Volume:
     """Turn a volume onto the axes of its image layer, moved by the user since or not."""
     grid = layer_grid(image_layer, layers)
@@ -233,7 +299,8 @@ def _is_earlier(layer: Layer, wanted: ScanMetadata, shape: tuple[int, ...]) -> b
     return (
         all(noted.get(key) == wanted.get(key) for key in keys)
         and re.fullmatch(rf"{own_name}( \[\d+\])?", layer.name) is not None
-        and noted.get("fingerprint") == _fingerprint(layer.data)
+        and "fingerprint" in noted
+        and noted["fingerprint"] == _fingerprint(layer.data)
     )
 
 

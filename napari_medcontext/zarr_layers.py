@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dask.array
@@ -45,23 +46,41 @@ def zarr_layers(file: StudyFile) -> Iterator[LayerData]:
         yield _layer(open_image(path), 0, name)
 
 
+def probability_layer(path: Path) -> LayerData:
+    """Open the probability of a class as a lazy layer, without looking into it for its contrast.
+
+    Raises
+    ------
+    ScanError
+        If it is no image of a volume.
+    """
+    data, attributes = _placed(open_image(path), 0, scan_name(path))
+    return data, attributes, "image"
+
+
 def _is_labels(image: ZarrImage) -> bool:
     words = {*name_words(image.path.name), *name_words(image.path.parent.name)}
     return image.is_labels or (bool(LABEL_WORDS & words) and image.dtype.kind in "bui")
 
 
 def _layer(image: ZarrImage, channel: int, name: str, *, is_image: bool = False) -> LayerData:
+    data, attributes = _placed(image, channel, name)
+    if is_image:
+        coarsest = data[-1] if attributes.get("multiscale") else data
+        return data, attributes | {"contrast_limits": contrast_limits(_sample(coarsest))}, "image"
+    # Which ids above 255 there are is not known without reading it all.
+    return data, attributes | class_attributes(np.zeros(1, np.uint8), image.class_names), "labels"
+
+
+def _placed(image: ZarrImage, channel: int, name: str) -> tuple[Any, dict[str, Any]]:
+    """Return a channel's levels, or its only one, lazily, and what puts them in their place."""
     zeros = np.broadcast_to(np.uint8(0), image.shape[:3])
     grid = Volume(zeros, image.affine, name, dict(image.class_names))
     levels = [_shown(level, image, channel, grid) for level in image.levels]
     attributes = placed_layer(grid, str(image.path))[1]
     if len(levels) > 1:
         attributes["multiscale"] = True
-    data: Any = levels if len(levels) > 1 else levels[0]
-    if is_image:
-        return data, attributes | {"contrast_limits": contrast_limits(_sample(levels))}, "image"
-    # Which ids above 255 there are is not known without reading it all.
-    return data, attributes | class_attributes(np.zeros(1, np.uint8), image.class_names), "labels"
+    return levels if len(levels) > 1 else levels[0], attributes
 
 
 def _shown(level: Any, image: ZarrImage, channel: int, grid: Volume) -> dask.array.Array:
@@ -82,9 +101,8 @@ def _shown(level: Any, image: ZarrImage, channel: int, grid: Volume) -> dask.arr
     return flipped.transpose([int(axis) for axis in np.argsort(turn[:, 0])])
 
 
-def _sample(levels: Sequence[dask.array.Array]) -> np.ndarray[Any, Any]:
+def _sample(coarsest: dask.array.Array) -> np.ndarray[Any, Any]:
     """Return some voxels of the coarsest level, few enough to wait for."""
-    coarsest = levels[-1]
     if coarsest.size > LARGEST_SAMPLE:
         coarsest = coarsest[len(coarsest) // 2]
     return np.asarray(coarsest)

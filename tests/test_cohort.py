@@ -20,6 +20,7 @@ from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import MedContextError, SettingsError
 from napari_medcontext.core.evaluation import evaluate_folders
 from napari_medcontext.core.events import PredictionFailed, PredictionSaved, RunFinished
+from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.io import list_scans, write_volume
 from napari_medcontext.core.jobs import execute
 from napari_medcontext.core.prediction_plan import PredictFolder, PredictSpec
@@ -36,7 +37,8 @@ def archive(make_scan, tmp_path):
         folder = tmp_path / "archive"
         for number in range(good):
             image, _ = make_scan(f"case_{number}", "RAS", (1.0, 1.0, 1.0), (SIDE,) * 3)
-            write_volume(folder / f"case_{number}.nii.gz", image)
+            ending = "ome.zarr" if number == 1 else "nii.gz"
+            write_volume(folder / f"case_{number}.{ending}", image)
         whole = (folder / "case_0.nii.gz").read_bytes()
         (folder / "a_cut.nii.gz").write_bytes(whole[: len(whole) // 2])
         (folder / "z_text.nii.gz").write_text("not a scan")
@@ -47,7 +49,7 @@ def archive(make_scan, tmp_path):
 
 def assert_each_is_done_once(out, scans):
     rows = ledger(out)
-    names = sorted(path.name.removesuffix(".nii.gz") for path in list_scans(scans))
+    names = sorted(map(scan_name, list_scans(scans)))
     assert sorted(row["name"] for row in rows) == names
     assert {row["name"] for row in rows if row["problem"]} == {"a_cut", "z_text"}
     good = {row["labels"] for row in rows if not row["problem"]}

@@ -63,6 +63,7 @@ def assert_tour_shows_all(images: Path, labels: Path, settings: dict, folder: Pa
         assert all(row["hd95_definition"] == "directed" for row in csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_tour_of_the_sample_study(tmp_path):
     study = write_study(tmp_path / "study", count=2).parent

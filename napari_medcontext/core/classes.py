@@ -50,6 +50,13 @@ class Classes:
         return tuple(range(1, len(self.regions) + 1)) or self.ids[1:]
 
     @property
+    def output_by_id(self) -> dict[int, int]:
+        """Which channel of the network's output tells of each of them."""
+        # Classes have the background before them; regions have none.
+        first = 0 if self.regions else 1
+        return {class_id: channel for channel, class_id in enumerate(self.predicted_ids, first)}
+
+    @property
     def membership(self) -> Mask | None:
         """Which class belongs to which region, ``(regions, classes)``; none without regions."""
         return region_tables.membership(self.regions, self.ids) if self.regions else None

@@ -111,11 +111,9 @@ class Predictor:
         labels = Volume(
             self.classes.to_ids(decided), scan.affine, scan.name, dict(self.classes.names)
         )
-        # Classes have the background before them; regions have none.
-        first = 0 if self.classes.regions else 1
         maps = {
             class_id: transforms.probability_on(answer[index], prepared.affine, scan)
-            for index, class_id in enumerate(self.classes.predicted_ids, first)
+            for class_id, index in self.classes.output_by_id.items()
             if probabilities
         }
         return Prediction(labels, maps)

@@ -6,7 +6,7 @@ exact ones, found by counting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,9 @@ def windowed(values: FloatArray, window: tuple[float, float]) -> FloatArray:
     return scaled
 
 
-def gathered_scaling(blocks: Blocks, settings: DataSettings) -> Scaling | None:
+def gathered_scaling(
+    blocks: Blocks, settings: DataSettings
+) -> Generator[float, None, Scaling | None]:
     """Return the scale of ``normalise`` for a scan that is seen block by block.
 
     Parameters
@@ -117,6 +119,11 @@ def gathered_scaling(blocks: Blocks, settings: DataSettings) -> Scaling | None:
     settings
         How to normalise.
 
+    Yields
+    ------
+    float
+        0 after each block, so that whoever drives it may stop.
+
     Returns
     -------
     Scaling or None
@@ -124,31 +131,34 @@ def gathered_scaling(blocks: Blocks, settings: DataSettings) -> Scaling | None:
     """
     if settings.intensity == "window":
         return None
-    if settings.intensity == "zscore":
-        return _moments(blocks(), None).scaling()
-    limits = _exact_limits(blocks)
-    return _moments(blocks(), limits).scaling(limits)
+    limits = None
+    if settings.intensity == "percentile":
+        limits = yield from _exact_limits(blocks)
+    moments = yield from _moments(blocks, limits)
+    return moments.scaling(limits)
 
 
-def _moments(blocks: Iterable[FloatArray], limits: tuple[float, float] | None) -> Moments:
+def _moments(blocks: Blocks, limits: tuple[float, float] | None) -> Generator[float, None, Moments]:
     """Return the moments of the patient's intensities, clipped."""
     inside, zeros = Moments(), 0
-    for block in blocks:
+    for block in blocks():
         own = block[block != 0]
         inside += Moments.of(_clipped(own, limits))
         zeros += block.size - own.size
+        yield 0.0
     if not _zero_counts(inside.count + zeros, inside.count):
         return inside
     outside = _clipped(np.zeros(1, np.float32), limits)
     return inside + Moments(zeros, float(outside[0]))
 
 
-def _exact_limits(blocks: Blocks) -> tuple[float, float]:
+def _exact_limits(blocks: Blocks) -> Generator[float, None, tuple[float, float]]:
     """Return the percentiles as ``numpy.percentile`` does, between the values next to them."""
     upper, zeros = np.zeros(1 << _HALF, np.int64), 0
     for block in blocks():
         upper += np.bincount(_ordered(block) >> _HALF, minlength=1 << _HALF)
         zeros += block.size - int(np.count_nonzero(block))
+        yield 0.0
     total = int(upper.sum())
     if zero_counts := _zero_counts(total, total - zeros):
         zeros = 0
@@ -164,6 +174,7 @@ def _exact_limits(blocks: Blocks) -> tuple[float, float]:
         for home, counts in lower.items():
             own = keys[keys >> _HALF == home] & ((1 << _HALF) - 1)
             counts += np.bincount(own, minlength=1 << _HALF)
+        yield 0.0
     values = {}
     for rank, home in homes.items():
         within = int(np.searchsorted(np.cumsum(lower[home]), rank - starts[home], "right"))

@@ -124,15 +124,15 @@ def predict_scan(
     except Exception as error:
         problem = f"Something unexpected happened ({type(error).__name__}: {error})."
         return Outcome(errand, problem=problem, detail=traceback.format_exc())
-    tidied = answer if isinstance(answer, Path) else _tidied(answer, spec.cleaning)
-    files = (tidied,) if isinstance(tidied, Path) else _write(tidied, spec, errand.case)
-    return Outcome(errand, files, time.perf_counter() - started)
+    if not isinstance(answer, tuple):
+        answer = _write(_tidied(answer, spec.cleaning), spec, errand.case)
+    return Outcome(errand, answer, time.perf_counter() - started)
 
 
 def _predicted(
     predictor: Predicts, channels: Read, spec: PredictSpec, case: Case
-) -> Generator[float, None, Prediction | Path]:
-    """Predict a scan; of one that was opened only, the result is written by then."""
+) -> Generator[float, None, Prediction | tuple[Path, ...]]:
+    """Predict a scan; of one that was opened only, the results are written by then."""
     opened = [channel for channel in channels if isinstance(channel, Channel)]
     if not opened:
         volumes = [channel for channel in channels if isinstance(channel, Volume)]
@@ -145,7 +145,11 @@ def _predicted(
             f"{case.image} is OME-Zarr, which is predicted block by block; {spec.run} is a bundle "
             "that takes whole scans alone. Convert the scan to NIfTI."
         )
-    return (yield from predict_blockwise(predictor, opened, labels_path(spec, case)))
+    labels = labels_path(spec, case)
+    ids = predictor.classes.predicted_ids if spec.probabilities else ()
+    maps = {class_id: probability_path(labels, class_id) for class_id in ids}
+    yield from predict_blockwise(predictor, opened, labels, maps)
+    return (*maps.values(), labels)
 
 
 def _tidied(prediction: Prediction, cleaning: Cleaning) -> Prediction:

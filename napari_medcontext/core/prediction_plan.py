@@ -23,6 +23,7 @@ from napari_medcontext.core.settings import Settings, dump
 LabelsFormat = Literal["nifti", "nrrd"]
 ENDINGS: Mapping[LabelsFormat, str] = {"nifti": ".nii.gz", "nrrd": ".seg.nrrd"}
 """How files of predicted labels end: NIfTI, or a segmentation of 3D Slicer."""
+ZARR_ENDING = ".ome.zarr"
 LEDGER = "predicted.csv"
 """The table, beside predicted labels, of what they were made by."""
 
@@ -57,13 +58,14 @@ class PredictFolder(WorkFolder):
 
 def labels_path(spec: PredictSpec, case: Case) -> Path:
     """Return where the predicted labels of a scan are written: as OME-Zarr, if that is one."""
-    ending = ".ome.zarr" if is_zarr(case.image) else ENDINGS[spec.labels_format]
+    ending = ZARR_ENDING if is_zarr(case.image) else ENDINGS[spec.labels_format]
     return spec.out / f"{case.name}{ending}"
 
 
 def probability_path(labels: Path, class_id: int) -> Path:
     """Return where the probabilities of one class lie beside a scan's predicted labels."""
-    return labels.with_name(f"{scan_name(labels)}.probability-{class_id}.nii.gz")
+    ending = ZARR_ENDING if labels.name.endswith(ZARR_ENDING) else ENDINGS["nifti"]
+    return labels.with_name(f"{scan_name(labels)}.probability-{class_id}{ending}")
 
 
 def existing_results(spec: PredictSpec) -> list[Path]:
@@ -71,26 +73,27 @@ def existing_results(spec: PredictSpec) -> list[Path]:
     found: list[Path] = []
     for case in spec.scans:
         names = [glob.escape(labels_path(spec, case).name)]
-        names += [f"{glob.escape(case.name)}.probability-*.nii.gz"] * spec.probabilities
+        names += [f"{glob.escape(case.name)}.probability-*"] * spec.probabilities
         found += [path for name in names for path in sorted(spec.out.glob(name))]
     return found
 
 
 def refuse_whole_volumes(spec: PredictSpec) -> None:
-    """Refuse to do with scans that are predicted block by block what needs all of them at once.
+    """Refuse to tidy the results of scans that are predicted block by block.
 
     Raises
     ------
     SettingsError
-        Naming a scan, and what cannot be done.
+        Naming such a scan.
     """
-    asked = ["tidied"] * spec.cleaning.is_any + ["given as probabilities"] * spec.probabilities
-    found = [case.image for case in spec.scans if is_zarr(case.image)] if asked else []
-    if found:
+    if not spec.cleaning.is_any:
+        return
+    found = next((case.image for case in spec.scans if is_zarr(case.image)), None)
+    if found is not None:
         raise SettingsError(
-            f"{found[0]} is OME-Zarr, which is predicted block by block, so that it need not fit "
-            f"into memory; its result cannot be {' or '.join(asked)}, which takes all of it at "
-            "once. Leave that out, or convert the scan to NIfTI."
+            f"{found} is OME-Zarr, which is predicted block by block, so that it need not fit "
+            "into memory; its result cannot be tidied, which takes all of it at once. Leave that "
+            "out, or convert the scan to NIfTI."
         )
 
 

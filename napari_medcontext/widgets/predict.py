@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_medcontext.core.bundles import channels_of
+from napari_medcontext.core.bundles import channels_of, is_bundle
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.layer_channels import channel_layers
 from napari_medcontext.pairing import scan_layers
@@ -32,7 +32,7 @@ from napari_medcontext.widgets.parts import (
 )
 from napari_medcontext.widgets.prediction import Prediction
 from napari_medcontext.widgets.run_chooser import RunChooser
-from napari_medcontext.widgets.scan_choice import scan_of_layer
+from napari_medcontext.widgets.scan_choice import scan_of_layer, scan_to_predict
 from napari_medcontext.widgets.session import real_viewer, session_of
 
 
@@ -77,7 +77,9 @@ class PredictDock(QWidget):
             # Of a scan of several channels, any layer may be ticked, or all.
             firsts = (channel_layers(image, layers, channels)[0] for image in images)
             images = list(dict.fromkeys(firsts))
-            scans = [scan_of_layer(image, layers, channels) for image in images]
+            # A bundle of others takes whole scans.
+            taken = scan_of_layer if is_bundle(run.path) else scan_to_predict
+            scans = [taken(image, layers, channels) for image in images]
             prediction = Prediction(
                 self._viewer,
                 run,

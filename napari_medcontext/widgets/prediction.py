@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 
 from napari_medcontext.core.bundles import is_bundle
+from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
-from napari_medcontext.core.io import read_volume
-from napari_medcontext.core.prediction_plan import PredictFolder, PredictSpec, probability_path
+from napari_medcontext.core.formats.ome_zarr import is_zarr
+from napari_medcontext.core.io import read_volume, require_writable
+from napari_medcontext.core.prediction_plan import (
+    ZARR_ENDING,
+    PredictFolder,
+    PredictSpec,
+    probability_path,
+)
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.training_settings import DataSettings
+from napari_medcontext.layer_geometry import METADATA_KEY
 from napari_medcontext.snapshots import Scan, planned_cases, writer
-from napari_medcontext.viewer_layers import add_prediction
+from napari_medcontext.study import StudyFile
+from napari_medcontext.viewer_layers import add_lazy_prediction, add_prediction
 from napari_medcontext.widgets.child_work import ChildWork
 
 SCANS, ANSWERS = "scans", "predictions"
 """Folders in the work's own: what is predicted, and what came of it."""
+KEPT = "predicted"
+"""Folder in a run's, where answers stay that are too large to be held in memory."""
 
 
 class Prediction(ChildWork):
@@ -58,14 +73,15 @@ class Prediction(ChildWork):
         probabilities: bool,
     ) -> None:
         folder = PredictFolder(tempfile.mkdtemp(prefix="medcontext-predict-"))
+        self._lasting = _lasting_folder(run, scans)
         cases = tuple(
-            case.model_copy(update={"name": f"{index:02d}"})
+            case.model_copy(update={"name": f"{index:02d}-{_file_word(case.name)}"})
             for index, case in enumerate(planned_cases(scans, folder.path / SCANS))
         )
         spec = PredictSpec(
             run=run.path,
             scans=cases,
-            out=folder.path / ANSWERS,
+            out=self._lasting or folder.path / ANSWERS,
             weights=weights,
             probabilities=probabilities,
         )
@@ -78,6 +94,8 @@ class Prediction(ChildWork):
             write_scans()
             folder.create(spec)
 
+        if self._lasting is not None:
+            require_writable(self._lasting)
         super().__init__(folder, prepare, f"Predicting with {run.name}", (SCANS, ANSWERS))
         self._viewer = viewer
         self._run, self._spec = run, learned
@@ -102,25 +120,30 @@ class Prediction(ChildWork):
         if image not in self._viewer.layers:
             self._dropped.append(image.name)
             return
-        labels = read_volume(event.labels)
-        maps = (
-            {
-                name: read_volume(probability_path(event.labels, class_id)).array
-                for class_id, name in labels.class_names.items()
-            }
-            if event.probabilities
-            else None
-        )
         name = f"{image.name} · {self._run.name} {self._weights}"
-        shown = add_prediction(self._viewer, labels, image, name, maps, self._run.path, self._spec)
+        add = _add_from_zarr if is_zarr(event.labels) else _add_from_memory
+        shown = add(self._viewer, event, image, name, self._run.path, self._spec)
         if not (image.visible and shown.visible):
             self._hidden.append(image.name)
+
+    @property
+    def _are_kept(self) -> bool:
+        """Whether answers lie in the lasting folder, heard of or not."""
+        return self._lasting is not None and any(self._lasting.glob(f"*{ZARR_ENDING}"))
+
+    def _clean_up(self, last: RunFinished | None) -> None:
+        super()._clean_up(last)
+        if self._lasting is not None and not self._are_kept:
+            shutil.rmtree(self._lasting, ignore_errors=True)
 
     def _end(self, event: RunFinished) -> None:
         failed = event.reason == "failed"
         (show_error if failed else show_info)(event.message)
         seconds = time.monotonic() - self._started
-        gone = [f"“{name}” was removed; its prediction is dropped." for name in self._dropped]
+        fate = "is dropped" if self._lasting is None else "is not shown"
+        gone = [f"“{name}” was removed; its prediction {fate}." for name in self._dropped]
+        if self._are_kept:
+            gone.append(f"Too large for memory, so kept in {self._lasting}.")
         told = event.message if failed else f"{event.message} ({seconds:.0f} s)"
         if self._hidden:
             scans = ", ".join(f"“{name}”" for name in self._hidden)
@@ -128,3 +151,42 @@ class Prediction(ChildWork):
         # Layers that are removed from now on must not be held here.
         self._targets = {}
         self.ended.emit(" ".join([told, *gone]), failed)
+
+
+def _lasting_folder(run: RunFolder, scans: Sequence[Scan]) -> Path | None:
+    """Return where answers are kept that are read from files as they are looked at, if any are."""
+    if not any(scan.files for scan in scans):
+        return None
+    return run.path / KEPT / f"{datetime.now():%Y-%m-%d %H.%M.%S.%f}"
+
+
+def _file_word(name: str) -> str:
+    """Return a layer's name as a part of a file's."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")
+
+
+def _add_from_memory(
+    viewer: Any, event: PredictionSaved, image: Image, name: str, run: Path, spec: RunSpec | None
+) -> Labels:
+    labels = read_volume(event.labels)
+    maps = {
+        class_name: read_volume(probability_path(event.labels, class_id)).array
+        for class_id, class_name in labels.class_names.items()
+        if event.probabilities
+    }
+    return add_prediction(viewer, labels, image, name, maps, run, spec)
+
+
+def _add_from_zarr(
+    viewer: Any, event: PredictionSaved, image: Image, name: str, run: Path, spec: RunSpec | None
+) -> Labels:
+    from napari_medcontext.zarr_layers import probability_layer, zarr_layers
+
+    (labels,) = zarr_layers(StudyFile(event.labels, "labels"))
+    names = labels[1]["metadata"][METADATA_KEY]["class_names"]
+    maps = {
+        class_name: probability_layer(probability_path(event.labels, class_id))
+        for class_id, class_name in names.items()
+        if event.probabilities
+    }
+    return add_lazy_prediction(viewer, labels, image, name, maps, run, spec)

@@ -15,7 +15,7 @@ from napari_medcontext.core.labels import as_label_array, class_boxes
 from napari_medcontext.core.volume import Volume, same_grid
 from napari_medcontext.layer_channels import channel_layers
 from napari_medcontext.layer_geometry import finest, layer_grid
-from napari_medcontext.layer_volumes import class_names_of, layer_to_volume
+from napari_medcontext.layer_volumes import class_names_of, layer_to_volume, lazy_file
 from napari_medcontext.snapshots import Scan
 from napari_medcontext.widgets.scan_table import ScanRow
 
@@ -75,6 +75,23 @@ def scan_of_layer(image: Image, layers: Sequence[Layer], channels: Sequence[str]
         layer_to_volume(layer, layers) for layer in channel_layers(image, layers, channels)
     )
     return Scan(first, role="unused", further=tuple(further))
+
+
+def scan_to_predict(image: Image, layers: Sequence[Layer], channels: Sequence[str]) -> Scan:
+    """Return the scan of which a layer is a channel; not its voxels, where files have them.
+
+    Raises
+    ------
+    ScanError
+        If a channel is missing, or a layer cannot be used.
+    """
+    shown = channel_layers(image, layers, channels)
+    files = [lazy_file(layer, layers) for layer in shown]
+    if not all(files):
+        return scan_of_layer(image, layers, channels)
+    first, *further = (layer_grid(layer, layers) for layer in shown)
+    found = tuple(path for path in files if path is not None)
+    return Scan(first, role="unused", further=tuple(further), files=found)
 
 
 def preflight(

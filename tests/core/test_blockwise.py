@@ -3,6 +3,7 @@
 import csv
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,40 @@ def test_memory_does_not_grow_with_the_length_of_a_scan(tmp_path):
     assert peak(512) < 1.15 * peak(256)
 
 
+def test_probabilities_of_regions_are_written_with_them(tmp_path):
+    intensity, size, shape, spacing, window = GRIDS["SAR"]
+    predictor = predictor_for(intensity, spacing, window)
+    classes = Classes((0, 1, 2, 4), {1: "WT", 2: "ET"}, regions=((1, 2, 4), (4,)))
+    net = nn.Conv3d(1, 2, 3, padding=1).eval()
+    predictor = replace(predictor, classes=classes, networks=[net])
+    scan = textured("SAR", size, shape)
+    whole = drained(predictor.predict(scan, probabilities=True), lambda: False)
+    path = write_volume(tmp_path / "scan.ome.zarr", scan)
+    maps = {number: tmp_path / f"{number}.ome.zarr" for number in (1, 2)}
+    channels = open_channels(Case(name="scan", image=path), ())
+    out = tmp_path / "out.ome.zarr"
+    drained(predict_blockwise(predictor, channels, out, maps), lambda: False)
+    np.testing.assert_array_equal(read_volume(out).array, whole.labels.array)
+    for number, each in maps.items():
+        found = read_volume(each).array
+        np.testing.assert_allclose(found, whole.probabilities[number], atol=1e-3)
+
+
+def test_stop_is_heard_while_intensities_are_gathered():
+    values = np.ones((8, 4, 4), np.float32)
+    seen = []
+
+    def blocks():
+        for block in np.array_split(values, 8):
+            seen.append(block)
+            yield block
+
+    work = gathered_scaling(blocks, DataSettings(intensity="percentile"))
+    with pytest.raises(Cancelled):
+        drained(work, lambda: len(seen) == 3)
+    assert len(seen) == 3
+
+
 def test_stop_leaves_nothing_behind(tmp_path):
     predictor = predictor_for("zscore", (1.5, 1.5, 2.0), (16, 16, 16))
     scan = textured("LPS", (1.0, 1.0, 2.0), (40, 30, 20))
@@ -179,7 +214,8 @@ def test_intensities_are_scaled_as_if_the_scan_were_seen_at_once(intensity, outs
     values = random.normal(-50, 300, (30, 20, 10)).astype(np.float32)
     values[random.random(values.shape) < outside] = 0
     settings = DataSettings(intensity=intensity)
-    scaling = gathered_scaling(lambda: iter(np.array_split(values, 7)), settings)
+    gathering = gathered_scaling(lambda: iter(np.array_split(values, 7)), settings)
+    scaling = drained(gathering, lambda: False)
     np.testing.assert_allclose(
         scaling.apply(values), normalise(values, settings), rtol=1e-6, atol=1e-6
     )
@@ -222,9 +258,26 @@ def test_command_writes_zarr_for_zarr_and_knows_what_is_done(called, tmp_path):
     assert called("--overwrite").exit_code == 0
 
 
-@pytest.mark.parametrize("option", ["--largest", "--probabilities"])
-def test_what_takes_the_whole_volume_is_refused_before_anything_is_done(called, tmp_path, option):
-    refused = called(option)
+def test_probabilities_are_those_of_the_same_scan_as_nifti(called, tmp_path):
+    done = called("--probabilities")
+    assert done.exit_code == 0, done.output
+    out = tmp_path / "out"
+    names = sorted(path.name for path in list_scans(out) if "probability" in path.name)
+    classes = sorted({name.split("probability-")[1].split(".")[0] for name in names})
+    assert len(names) == 2 * len(classes) > 2
+    for class_id in classes:
+        zarred = read_volume(out / f"big.probability-{class_id}.ome.zarr")
+        whole = read_volume(out / f"small.probability-{class_id}.nii.gz")
+        assert zarred.array.dtype == np.float16
+        assert np.ptp(whole.array) > 0.01
+        np.testing.assert_allclose(zarred.array, whole.array, atol=1e-3)
+        np.testing.assert_allclose(zarred.affine, whole.affine, atol=1e-4)
+    again = called("--probabilities", "--weights", "teacher")
+    assert "probability-" in str(again.exception)
+
+
+def test_tidying_takes_the_whole_volume_and_is_refused_before_anything_is_done(called, tmp_path):
+    refused = called("--largest")
     assert refused.exit_code == 1
     assert "predicted block by block" in " ".join(refused.output.split())
     assert not list((tmp_path / "out").glob("*.*"))

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -341,9 +340,7 @@ def test_end_of_the_watcher_ends_it(inspect, monkeypatch):
 def test_nobody_asking_ends_it(inspect):
     inspection = inspect(idle_minutes=0.1 / 60)
     inspection.next(e.InspectionReady)
-    started = time.monotonic()
     assert "Nothing was asked" in inspection.next(e.RunFinished).message
-    assert time.monotonic() - started < 5
 
 
 def test_folder_that_is_removed_ends_it(inspect):

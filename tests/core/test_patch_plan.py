@@ -217,7 +217,9 @@ def test_plan_is_made_from_files_with_real_steps(folder):
     assert [each.name for each in plan.sights[0].classes] == ["liver", "spleen"]
     first, second = plan.costs
     assert not first.problem, first.problem
-    assert 0 < first.seconds < second.seconds
+    # Which of two so small steps takes longer is a matter of how busy the machine is.
+    assert first.seconds > 0
+    assert second.seconds > 0
     assert 0.1 < first.gibibytes <= second.gibibytes < 16
     assert plan.device.startswith("CPU")
     assert plan.advised == (32, 16, 16)

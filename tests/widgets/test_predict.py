@@ -1,15 +1,19 @@
 """A prediction outlives its dock, ends with its window, and leaves no folder behind."""
 
 import os
+import shutil
 import signal
 
+import dask.array
 import numpy as np
 import pytest
 from dock_helpers import SHAPE, close_by_user, docked, finish, predict_dock
 from napari._qt import qt_main_window
 
+from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import image_layer_data
+from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.widgets.predict import PredictDock
 from napari_medcontext.widgets.session import session_of
 
@@ -116,3 +120,86 @@ def test_bundle_in_place_of_a_run_predicts_too(viewer, finished_run, qtbot, temp
     (tmp_path / "organs" / "models" / "model.pt").unlink()
     dock.predict_button.click()
     assert "has no models/model.pt" in dock.message.text()
+
+
+@pytest.fixture
+def lazy(viewer, tmp_path):
+    """The scan of the viewer as OME-Zarr, open beside it."""
+    scan = layer_to_volume(viewer.layers["scan 1"]).reoriented("LPS")
+    path = write_volume(tmp_path / "big.ome.zarr", scan)
+    viewer.open(str(path), plugin="napari-medcontext")
+    return viewer.layers["big"]
+
+
+def test_scan_in_zarr_is_predicted_from_file_to_file_and_shown_lazily(
+    viewer, finished_run, qtbot, temporary, lazy, monkeypatch
+):
+    whole = predict_dock(viewer, finished_run, "scan 1")
+    finish(qtbot, whole, whole.predict_button.click)
+    read = []
+    in_memory = dask.array.Array.__array__
+
+    def noted(array, *args, **kwargs):
+        read.append(array.ndim)
+        return in_memory(array, *args, **kwargs)
+
+    monkeypatch.setattr(dask.array.Array, "__array__", noted)
+    dock = predict_dock(viewer, finished_run, "big")
+    dock.probabilities.setChecked(True)
+    finish(qtbot, dock, dock.predict_button.click)
+    # Slices are, to be drawn; no volume is.
+    assert set(read) == {2}
+    monkeypatch.undo()
+    shown = viewer.layers["big · finished student"]
+    assert isinstance(shown.data, dask.array.Array)
+    expected = viewer.layers["scan 1 · finished student"]
+    assert np.ptp(expected.data) > 0
+    np.testing.assert_array_equal(np.asarray(shown.data), expected.data)
+    assert list(shown.features["class"]) == list(expected.features["class"])
+    np.testing.assert_allclose(shown.data_to_world((1, 2, 3)), lazy.data_to_world((1, 2, 3)))
+    for name in shown.features["class"]:
+        layer = viewer.layers[f"big · finished student · {name}"]
+        assert isinstance(layer.data, dask.array.Array)
+        assert 0 < float(layer.data.max()) <= 1
+    (folder,) = (finished_run.path / "predicted").iterdir()
+    assert f"kept in {folder}" in dock.message.text()
+    kept = read_volume(folder / "00-big.ome.zarr").reoriented("IPL")
+    np.testing.assert_array_equal(kept.array, expected.data)
+    assert not any(temporary.iterdir())
+    # What was there is not written over, and both are shown.
+    finish(qtbot, dock, dock.predict_button.click)
+    assert len(list((finished_run.path / "predicted").iterdir())) == 2
+    assert "big · finished student [1]" in viewer.layers
+
+
+def test_scan_in_zarr_that_was_moved_is_taken_from_where_it_is_shown(
+    viewer, finished_run, qtbot, lazy
+):
+    lazy.translate = np.asarray(lazy.translate) + 5
+    dock = predict_dock(viewer, finished_run, "big")
+    finish(qtbot, dock, dock.predict_button.click)
+    shown = viewer.layers["big · finished student"]
+    assert isinstance(shown.data, np.ndarray)
+    np.testing.assert_allclose(shown.data_to_world((1, 2, 3)), lazy.data_to_world((1, 2, 3)))
+    assert not (finished_run.path / "predicted").exists()
+
+
+def test_scan_whose_zarr_is_gone_is_refused_rather_than_taken_for_zeros(
+    viewer, finished_run, lazy, tmp_path
+):
+    shutil.move(tmp_path / "big.ome.zarr", tmp_path / "elsewhere.ome.zarr")
+    dock = predict_dock(viewer, finished_run, "big")
+    dock.predict_button.click()
+    assert "big.ome.zarr, which is not there any more" in dock.message.text()
+
+
+def test_cancelled_prediction_of_zarr_leaves_no_folder(viewer, finished_run, qtbot, lazy):
+    dock = predict_dock(viewer, finished_run, "big")
+
+    def click_twice():
+        dock.predict_button.click()
+        dock.cancel_button.click()
+
+    finish(qtbot, dock, click_twice)
+    assert "Stopped" in dock.message.text()
+    assert not any((finished_run.path / "predicted").glob("*"))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from napari_medcontext.core.blockwise.labels import LabelFile
+from napari_medcontext.core.blockwise.growing import GrowingFile
 from napari_medcontext.core.blockwise.places import found_at, needed, places_of
-from napari_medcontext.core.blockwise.planes import Planes, tiles
+from napari_medcontext.core.blockwise.planes import Box, Planes, tiles
 from napari_medcontext.core.blockwise.prepare import PreparedScan, prepare
 from napari_medcontext.core.blockwise.scan import Channel, turning
 from napari_medcontext.core.classes import Classes
@@ -30,10 +32,15 @@ PREPARED_SHARE = 0.15
 """Part of the progress that is given to preparing the scan."""
 THIN, WIDE = 16, 128
 """Sides of the blocks that are brought back onto the scan's grid at once."""
+PROBABILITY_TYPE = np.dtype(np.float16)
+NO_MAPS: Mapping[int, Path] = MappingProxyType({})
 
 
 def predict_blockwise(
-    predictor: Predictor, channels: Sequence[Channel], path: Path
+    predictor: Predictor,
+    channels: Sequence[Channel],
+    path: Path,
+    maps: Mapping[int, Path] = NO_MAPS,
 ) -> Generator[float, None, Path]:
     """Segment a scan into an OME-Zarr label image, whole or not at all.
 
@@ -44,13 +51,13 @@ def predict_blockwise(
 
         4·A·((K + 1)·w + C·w) + 4·A·K·(16/f + 3)   sums, and planes kept for the next row
         + b·S·(c + 16·f + 2·r + 4)                 while preparing, of the scan
-        + l·T·(64 + 16)                            labels of a row of chunks
+        + (l + 2·P)·T·(64 + 16)                    a row of chunks of what is written
 
     bytes. A is the area of a plane across the rolling axis on the network's grid, S and T that of
     the scan across the axis along which it is read and written; K outputs, C channels; windows are
     w wide along the axis; b and l bytes make a voxel of the scan and of the labels; its chunks are
     c thick, its voxels f times as many along the axis as the network's, and smoothing reaches over
-    r of them.
+    r of them; P classes' probabilities are written too.
 
     Parameters
     ----------
@@ -61,6 +68,8 @@ def predict_blockwise(
     path
         The folder to write; while that goes on, twice: hidden, beside it, with the scan as
         prepared, 4 bytes a voxel of the network's grid and channel.
+    maps
+        Where the probability of a class is to be written too, by its id, as float16 from 0 to 1.
 
     Yields
     ------
@@ -70,19 +79,22 @@ def predict_blockwise(
     Returns
     -------
     Path
-        The folder.
+        That of the labels. It appears last: where it is, all is.
     """
     from napari_medcontext.core.inference import OVERLAP
 
     data = predictor.config.data
-    with (
-        atomic_path(path) as target,
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=PREPARING) as scratch,
-    ):
+    with ExitStack() as stack:
+        # What is entered first appears last.
+        target = stack.enter_context(atomic_path(path))
+        targets = {k: stack.enter_context(atomic_path(each)) for k, each in maps.items()}
+        scratch = stack.enter_context(
+            tempfile.TemporaryDirectory(dir=path.parent, prefix=PREPARING)
+        )
         work = prepare(channels, predictor.spacing, data, Path(scratch) / "scan.zarr")
         scan = yield from as_part(work, 0.0, PREPARED_SHARE)
         image = _Padded(scan, data.patch_size)
-        back = _Back(image, channels[0].grid, predictor.classes, target)
+        back = _Back(image, channels[0].grid, predictor.classes, target, targets)
         yield from as_part(
             rolling_probabilities(
                 predictor.networks,
@@ -121,9 +133,16 @@ class _Padded:
 
 
 class _Back:
-    """Takes probabilities on the network's grid, and writes labels on the scan's."""
+    """Takes probabilities on the network's grid, and writes labels, and them, on the scan's."""
 
-    def __init__(self, image: _Padded, grid: Volume, classes: Classes, target: Path) -> None:
+    def __init__(
+        self,
+        image: _Padded,
+        grid: Volume,
+        classes: Classes,
+        target: Path,
+        maps: Mapping[int, Path],
+    ) -> None:
         self._axis, self._inner, self._classes = image.axis, image.inner, classes
         self._prepared = image.scan.grid
         self._upright = grid.reoriented("RAS")
@@ -131,7 +150,11 @@ class _Back:
         self._places = [along[::direction] for along, direction in turned]
         named = Volume(grid.array, grid.affine, grid.name, dict(classes.names))
         self._dtype = classes.to_ids(np.zeros(1, np.uint8)).dtype
-        self._file = LabelFile(target, named, self._dtype, self._axis)
+        self._file = GrowingFile(target, named, self._dtype, self._axis)
+        self._maps = {
+            classes.output_by_id[class_id]: GrowingFile(path, grid, PROBABILITY_TYPE, self._axis)
+            for class_id, path in maps.items()
+        }
         self._planes = Planes(self._axis)
         self._written = 0
         sides = [THIN if axis == self._axis else WIDE for axis in range(3)]
@@ -160,16 +183,26 @@ class _Back:
         shape = list(self._upright.shape)
         shape[self._axis] = rows.stop - rows.start
         labels: npt.NDArray[Any] = np.empty(shape, self._dtype)
+        maps = {output: np.empty(shape, PROBABILITY_TYPE) for output in self._maps}
         for box in row:
-            part = needed(box, self._places, self._prepared.shape)
-            decided = self._classes.decide(
-                found_at(probability, part, self._places, box)
-                for probability in self._planes.box(part)
-            )
             place = list(box)
             place[self._axis] = slice(None)
+            decided = self._classes.decide(self._found(box, maps, tuple(place)))
             labels[tuple(place)] = self._classes.to_ids(decided)
         self._file.put(rows.start, labels)
+        for output, file in self._maps.items():
+            file.put(rows.start, maps[output])
+
+    def _found(
+        self, box: Box, maps: Mapping[int, npt.NDArray[Any]], place: tuple[slice, ...]
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield what each output says of a box, kept where its probabilities are asked for."""
+        part = needed(box, self._places, self._prepared.shape)
+        for output, probability in enumerate(self._planes.box(part)):
+            found = found_at(probability, part, self._places, box)
+            if output in maps:
+                maps[output][place] = found
+            yield found
 
 
 def _runs(grid: Volume) -> list[int]:

@@ -20,6 +20,7 @@ from napari_medcontext.core.intensities import FloatArray, Scaling, gathered_sca
 from napari_medcontext.core.training_settings import DataSettings
 from napari_medcontext.core.transforms import smoothed, smoothing_reach
 from napari_medcontext.core.volume import Spacing, Volume, resampled_grid
+from napari_medcontext.core.windows import as_part
 
 THIN, WIDE = 16, 64
 """Sides of the blocks that are prepared at once, along the axis along which the scan is read and
@@ -98,11 +99,10 @@ def prepare(
                 part = needed(box, places, upright.shape, reach)
                 smooth = smoothed(planes.box(part), spacing)
                 values[(number, *box)] = found_at(smooth, part, places, box)
-    scalings = [
-        gathered_scaling(partial(_blocks, values, number, rows), settings)
-        for number in range(len(channels))
-    ]
-    yield 1.0
+    scalings = []
+    for number in range(len(channels)):
+        gathering = gathered_scaling(partial(_blocks, values, number, rows), settings)
+        scalings.append((yield from as_part(gathering, 1.0, 1.0)))
     return PreparedScan(grid, values, scalings, settings.window)
 
 

@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import double_learners
 from double_learners import CASES
 
+pytestmark = pytest.mark.slow
+
 LOSS_TOLERANCE = 1e-12
 WEIGHT_TOLERANCE = 1e-8
 """Larger: where a gradient is nothing but rounding, the optimizer makes a step of it."""

@@ -1,4 +1,4 @@
-"""Labels that are written as they are decided, plane by plane, a row of whole chunks at a time."""
+"""Images that are written as they come, plane by plane, a row of whole chunks at a time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from napari_medcontext.core.formats.ome_zarr_writer import CHUNK, create
 from napari_medcontext.core.volume import Volume
 
 
-class LabelFile:
-    """A label image on a scan's grid that grows along one axis.
+class GrowingFile:
+    """An image on a scan's grid that grows along one axis.
 
     Parameters
     ----------
     path
         Where it is written.
     grid
-        The scan's, with the class names.
+        The scan's; with class names, if they are labels.
     dtype
-        Of the class ids.
+        Of the voxels.
     axis
         0, 1 or 2 for x, y, z of the upright grid: along which planes come.
     """
