@@ -87,14 +87,17 @@ ZOO = {
 OUTPUT = {"num_channels": 3, "channel_def": {"0": "background", "1": "liver", "2": "spleen"}}
 
 
-def written(folder, config, output=OUTPUT):
+def written(folder, config, output=OUTPUT, channels=()):
     torch.manual_seed(0)
+    named = {str(number): name for number, name in enumerate(channels)}
+    image = {"num_channels": len(channels), "channel_def": named}
     for name in ("configs", "models"):
         (folder / name).mkdir(parents=True)
-    metadata = {"network_data_format": {"inputs": {}, "outputs": {"pred": output}}}
+    metadata = {"network_data_format": {"inputs": {"image": image}, "outputs": {"pred": output}}}
     (folder / METADATA).write_text(json.dumps(metadata))
     (folder / INFERENCE).write_text(json.dumps(config))
-    torch.save({"model": UNet(**UNET).state_dict()}, folder / MODEL)
+    network = UNet(**UNET | {"in_channels": max(1, len(channels))})
+    torch.save({"model": network.state_dict()}, folder / MODEL)
     return folder
 
 
@@ -102,8 +105,8 @@ def changed(**entries):
     return {**json.loads(json.dumps(ZOO)), **entries}
 
 
-def predicted(source, study, out, *words):
-    given = ["predict", source, study / "images", "--out", out, *words]
+def predicted(source, images, out, *words):
+    given = ["predict", source, images, "--out", out, *words]
     return CliRunner().invoke(app, [str(word) for word in given])
 
 
@@ -111,7 +114,7 @@ def test_run_and_its_bundle_predict_the_same_by_the_command(finished_run, study,
     export_run(finished_run, "bundle", tmp_path / "bundle")
     shutil.copytree(tmp_path / "bundle", tmp_path / "elsewhere")
     for name, source in (("run", finished_run.path), ("bundle", tmp_path / "elsewhere")):
-        result = predicted(source, study, tmp_path / name, "--probabilities")
+        result = predicted(source, study / "images", tmp_path / name, "--probabilities")
         assert result.exit_code == 0, result.output
     files = list_scans(tmp_path / "run")
     assert len(files) == 9
@@ -120,13 +123,22 @@ def test_run_and_its_bundle_predict_the_same_by_the_command(finished_run, study,
         np.testing.assert_array_equal(own.array, theirs.array)
         np.testing.assert_array_equal(own.affine, theirs.affine)
         assert own.class_names == theirs.class_names
-    again = predicted(tmp_path / "elsewhere", study, tmp_path / "bundle", "--probabilities")
+    words = (tmp_path / "elsewhere", study / "images", tmp_path / "bundle", "--probabilities")
+    again = predicted(*words)
     assert "3 of 3 scans are predicted already" in again.output
 
 
-def test_bundle_of_the_model_zoos_shape_predicts_as_monai_does(study, tmp_path):
-    folder = written(tmp_path / "zoo", ZOO)
-    parser = ConfigParser(changed(imports=["$import torch"]))
+@pytest.mark.parametrize("channels", [(), ("T2", "ADC")])
+def test_bundle_of_the_model_zoos_shape_predicts_as_monai_does(study, tmp_path, channels):
+    config = changed(network_def={"_target_": "UNet", **UNET, "in_channels": max(1, len(channels))})
+    folder = written(tmp_path / "zoo", config, channels=channels)
+    scans = tmp_path / "scans"
+    for path in list_scans(study / "images"):
+        name, ending = path.name.split(".", 1)
+        for place in [f"_{number:04d}" for number in range(len(channels))] or [""]:
+            scans.mkdir(exist_ok=True)
+            shutil.copy(path, scans / f"{name}{place}.{ending}")
+    parser = ConfigParser({**config, "imports": ["$import torch"]})
     parser["postprocessing"]["transforms"].pop()
     network = parser.get_parsed_content("network_def")
     network.load_state_dict(torch.load(folder / MODEL, weights_only=True)["model"])
@@ -136,10 +148,10 @@ def test_bundle_of_the_model_zoos_shape_predicts_as_monai_does(study, tmp_path):
         prepare, infer, finish = map(
             parser.get_parsed_content, ("preprocessing", "inferer", "postprocessing")
         )
-    result = predicted(folder, study, tmp_path / "out")
+    result = predicted(folder, scans, tmp_path / "out")
     assert result.exit_code == 0, result.output
     for path in list_scans(study / "images"):
-        scan = prepare({"image": str(path)})
+        scan = prepare({"image": [str(path)] * max(1, len(channels))})
         with torch.inference_mode():
             scan["pred"] = infer(scan["image"][None], network.eval())[0]
         ours = read_volume(tmp_path / "out" / path.name)
@@ -181,7 +193,7 @@ NOT_UNDERSTOOD = {
     ),
     "several channels": (
         {"network_def": {"_target_": "UNet", **UNET, "in_channels": 4}},
-        "takes 4 channels",
+        "takes 4 channels by its network_def, and 1 by what its metadata tell",
     ),
     "another size": (
         {"network_def": {"_target_": "UNet", **UNET, "channels": [4, 8, 16]}},

@@ -2,16 +2,21 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.bundle.properties import InferProperties
+from typer.testing import CliRunner
 
-from napari_medcontext.core.bundles import INFERENCE, METADATA, MODEL
+from napari_medcontext.cli import app
+from napari_medcontext.core.bundles import INFERENCE, METADATA, MODEL, channels_of
 from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.errors import MedContextError
@@ -36,24 +41,42 @@ for folder in sys.argv[1:]:
 """Runs bundles by MONAI alone: importing this package is an error there."""
 
 
-def tried(config, classes, spacing=(1.0, 1.0, 1.5)) -> Trained:
+CHANNELS = ("FLAIR", "T1")
+
+
+def tried(config, classes, spacing=(1.0, 1.0, 1.5), channels=()) -> Trained:
     """Return a network with random weights, whose answers are as good as a trained one's here."""
     torch.manual_seed(3)
     network = build_network(
-        config.network, channels=1, classes=classes.outputs, patch_size=config.data.patch_size
+        config.network,
+        channels=max(1, len(channels)),
+        classes=classes.outputs,
+        patch_size=config.data.patch_size,
     ).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(2)
-    return Trained("tried", "student", network, config, classes, spacing)
+    return Trained("tried", "student", network, config, classes, spacing, channels)
 
 
-def own_labels(trained, scan):
+def own_labels(trained, *channels):
     compute = Compute(torch.device("cpu"), "float32")
     predictor = Predictor(
-        [trained.network], trained.config, trained.classes, trained.spacing, compute
+        [trained.network],
+        trained.config,
+        trained.classes,
+        trained.spacing,
+        compute,
+        channels=trained.channels,
     )
-    return drained(predictor.predict(scan), lambda: False).labels
+    return drained(predictor.predict(*channels), lambda: False).labels
+
+
+def second_channel(scan: Volume) -> Volume:
+    """Return another scan on a scan's grid, dark where that is bright, and partly outside."""
+    array = scan.array.max() - scan.array
+    array[:, :9] = 0
+    return replace(scan, array=array)
 
 
 def oblique(make_scan) -> Volume:
@@ -70,7 +93,7 @@ def oblique(make_scan) -> Volume:
 
 @pytest.fixture(scope="module")
 def variants(tiny_config):
-    """Three networks that between them use every part of the config."""
+    """Networks that between them use every part of the config."""
 
     def config(**data):
         return tiny_config.updated({"data": {**data, "patch_size": (32, 16, 16)}})
@@ -82,6 +105,7 @@ def variants(tiny_config):
         "zscore": tried(config(intensity="zscore"), gaps),
         "percentile": tried(coarse, Classes((0, 1), {1: "x"}), (2.0, 2.0, 2.0)),
         "window": tried(config(intensity="window", window=(80.0, 250.0)), nested),
+        "channels": tried(config(intensity="percentile"), nested, channels=CHANNELS),
     }
 
 
@@ -91,34 +115,78 @@ def bundles(variants, study, make_scan, tmp_path_factory):
     parent = tmp_path_factory.mktemp("bundles")
     for name, trained in variants.items():
         write(trained, parent / name)
-        for scan in list_scans(study / "images"):
-            write_volume(parent / name / "scans" / scan.name, read_volume(scan))
-        write_volume(parent / name / "scans" / "turned.nii.gz", oblique(make_scan))
-    folders = [str(parent / name) for name in variants]
+        scans = {path.name: read_volume(path) for path in list_scans(study / "images")}
+        scans["turned.nii.gz"] = oblique(make_scan)
+        for file, scan in scans.items():
+            path = parent / name / "scans" / file
+            if trained.channels:
+                write_volume(numbered(path, 0), scan)
+                write_volume(numbered(path, 1), second_channel(scan))
+            else:
+                write_volume(path, scan)
+    monai_alone([parent / name for name in variants], parent)
+    return parent
+
+
+def monai_alone(folders: list[Path], place: Path) -> None:
+    """Let MONAI predict with bundles, in a process that cannot import this package."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ALONE, *folders],
+        [sys.executable, "-W", "ignore", "-c", ALONE, *map(str, folders)],
         capture_output=True,
         text=True,
-        cwd=parent,
+        cwd=place,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return parent
 
 
-@pytest.mark.parametrize("name", ["zscore", "percentile", "window"])
+def numbered(path: Path, channel: int) -> Path:
+    return path.with_name(path.name.replace(".nii", f"_{channel:04d}.nii"))
+
+
+@pytest.mark.parametrize("name", ["zscore", "percentile", "window", "channels"])
 def test_monai_alone_predicts_the_same_labels_at_every_voxel(name, bundles, variants):
     answers = list_scans(bundles / name / "predicted")
     assert [path.name for path in answers] == [
         f"{scan}.nii.gz" for scan in ("lps", "ras", "thick", "turned")
     ]
     for path in answers:
-        scan = read_volume(bundles / name / "scans" / path.name)
-        own, theirs = own_labels(variants[name], scan), read_volume(path)
+        file = bundles / name / "scans" / path.name
+        files = [numbered(file, n) for n in range(2)] if variants[name].channels else [file]
+        scan, *further = map(read_volume, files)
+        own, theirs = own_labels(variants[name], scan, *further), read_volume(path)
         assert len(np.unique(own.array)) > 1
         np.testing.assert_allclose(theirs.affine, scan.affine, atol=1e-5)
         np.testing.assert_array_equal(theirs.array, own.array, err_msg=path.name)
+
+
+def test_own_bundle_of_several_channels_knows_them(bundles, variants, tmp_path):
+    words = ["predict", bundles / "channels", bundles / "channels" / "scans", "--out", tmp_path]
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    assert channels_of(bundles / "channels") == CHANNELS
+    answers = list_scans(tmp_path)
+    assert len(answers) == 4
+    for path in answers:
+        theirs = read_volume(bundles / "channels" / "predicted" / path.name)
+        np.testing.assert_array_equal(read_volume(path).array, theirs.array)
+
+
+def test_one_file_with_all_channels_is_a_scan_too(bundles, variants, tmp_path):
+    folder = shutil.copytree(bundles / "channels", tmp_path / "bundle")
+    shutil.rmtree(folder / "predicted")
+    first, second = (folder / "scans" / f"thick_000{n}.nii.gz" for n in range(2))
+    images = [nibabel.load(path) for path in (first, second)]
+    whole = np.stack([np.asarray(image.dataobj) for image in images], axis=-1)
+    affine = images[0].affine
+    shutil.rmtree(folder / "scans")
+    (folder / "scans").mkdir()
+    nibabel.save(nibabel.Nifti1Image(whole, affine), folder / "scans" / "all.nii.gz")
+    monai_alone([folder], tmp_path)
+    theirs = read_volume(folder / "predicted" / "all.nii.gz")
+    known = read_volume(bundles / "channels" / "predicted" / "thick.nii.gz")
+    np.testing.assert_array_equal(theirs.array, known.array)
 
 
 def fitting(config, name) -> Trained:

@@ -12,6 +12,7 @@ Importing this package imports no torch.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,21 @@ def require_source(folder: Path) -> None:
 
 
 def channels_of(folder: Path) -> tuple[str, ...]:
-    """Return the channels that a run takes of a scan; none where it takes one, as bundles do."""
-    return () if is_bundle(folder) else RunFolder(folder).spec().channels
+    """Return the channels that a run or bundle takes of a scan; none where it takes one."""
+    if not is_bundle(folder):
+        return RunFolder(folder).spec().channels
+    return input_channels(read_metadata(folder))
+
+
+def input_channels(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the channels of a bundle's input, if its metadata tell of several in one input."""
+    try:
+        (taken,) = metadata["network_data_format"]["inputs"].values()
+        names = {int(index): str(name) for index, name in taken["channel_def"].items()}
+        count = int(taken["num_channels"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return ()
+    return tuple(names.get(index, f"channel {index}") for index in range(count) if count > 1)
 
 
 def weights_in(folder: Path) -> Path | None:

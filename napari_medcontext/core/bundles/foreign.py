@@ -16,7 +16,13 @@ from monai.inferers import SlidingWindowInferer
 from monai.transforms import Compose, Invertd
 from torch import nn
 
-from napari_medcontext.core.bundles import MODEL, BundleError, allowed, read_inference
+from napari_medcontext.core.bundles import (
+    MODEL,
+    BundleError,
+    allowed,
+    input_channels,
+    read_inference,
+)
 from napari_medcontext.core.bundles.plain import Component, PlainConfig
 from napari_medcontext.core.channels import require_channels
 from napari_medcontext.core.classes import Classes
@@ -70,11 +76,10 @@ class ForeignPredictor:
                 f"The bundle {self.source} gives labels alone. Leave out the probabilities."
             )
         require_channels(channels, self.channels)
-        (scan,) = channels
+        scan = channels[0]
         yield 0.0
-        image = MetaTensor(
-            torch.as_tensor(scan.array.astype(np.float32))[None], torch.as_tensor(scan.affine)
-        )
+        arrays = np.stack([channel.array.astype(np.float32) for channel in channels])
+        image = MetaTensor(torch.as_tensor(arrays), torch.as_tensor(scan.affine))
         try:
             with explained_memory_errors(MEMORY_ADVICE):
                 answer = self._answer(image)
@@ -122,10 +127,12 @@ def load_foreign(
     config = PlainConfig(str(folder), read_inference(folder))
     compute = compute or choose_compute(DeviceSettings())
     definition = config.component("network_def", allowed.NETWORKS, "monai.networks.nets")
-    if definition.arguments.get("in_channels", 1) != 1:
+    channels = input_channels(metadata)
+    taken = definition.arguments.get("in_channels", 1)
+    if taken != max(1, len(channels)):
         raise BundleError(
-            f"The bundle {folder} takes {definition.arguments['in_channels']} channels; scans of "
-            "one channel alone can be predicted."
+            f"The bundle {folder} takes {taken} channels by its network_def, and "
+            f"{max(1, len(channels))} by what its metadata tell of inputs (network_data_format)."
         )
     network = _built(definition, monai.networks.nets, folder)
     try:
@@ -146,6 +153,7 @@ def load_foreign(
         ),
         _classes(metadata, folder),
         compute,
+        channels,
     )
 
 

@@ -57,11 +57,14 @@ def load_own(
     classes = Classes(facts.class_ids, facts.class_names, facts.regions)
     compute = compute or choose_compute(config.device)
     network = build_network(
-        facts.network, channels=1, classes=classes.outputs, patch_size=facts.patch_size
+        facts.network,
+        channels=max(1, len(facts.channels)),
+        classes=classes.outputs,
+        patch_size=facts.patch_size,
     )
     _fill(network, folder / MODEL)
     network = network.eval().to(compute.device)
-    return Predictor([network], config, classes, facts.spacing_mm, compute)
+    return Predictor([network], config, classes, facts.spacing_mm, compute, channels=facts.channels)
 
 
 def _fill(network: nn.Module, path: Path) -> None:

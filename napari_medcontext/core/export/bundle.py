@@ -20,7 +20,7 @@ from torch import nn
 
 from napari_medcontext.core import networks
 from napari_medcontext.core.bundles import INFERENCE, METADATA, MODEL
-from napari_medcontext.core.export import ExportError, require_equal
+from napari_medcontext.core.export import require_equal
 from napari_medcontext.core.export.bundle_inference import inference_config
 from napari_medcontext.core.export.bundle_words import licence, metadata, readme
 from napari_medcontext.core.export.trained import Trained
@@ -48,13 +48,8 @@ def write(trained: Trained, path: Path) -> float:
     Raises
     ------
     ExportError
-        If the bundle's network would answer differently, or takes several channels.
+        If the bundle's network would answer differently.
     """
-    if trained.channel_count > 1:
-        raise ExportError(
-            f"The run takes several channels ({', '.join(trained.channels)}), and bundles are "
-            "written of one channel as yet. Export it as ONNX, or predict with the run itself."
-        )
     network_def = network_config(trained)
     config = json.dumps(inference_config(trained, network_def), indent=2) + "\n"
     network = _filled(json.loads(config)["network_def"], trained)

@@ -19,6 +19,12 @@ from napari_medcontext.core.windows import SIGMA_SCALE
 Config = dict[str, Any]
 AXES = [["L", "R"], ["P", "A"], ["I", "S"]]
 """Which way each axis of the world runs; MONAI's default has changed between versions."""
+WITHOUT_CHANNELS = (
+    "$lambda pred: monai.data.MetaTensor(pred.as_tensor(), affine=pred.affine, "
+    "meta={**pred.meta, 'original_channel_dim': 'no_channel'})"
+)
+FIRST_CHANNEL = "_0000"
+"""How the name of a scan's first channel ends, as in nnU-Net; the others follow."""
 
 
 def inference_config(trained: Trained, network: Config) -> Config:
@@ -44,7 +50,7 @@ def inference_config(trained: Trained, network: Config) -> Config:
         "output_dir": "$@bundle_root + '/predicted'",
         "checkpoint": "$@bundle_root + '/models/model.pt'",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
-        "datalist": "$sorted(glob.glob(@dataset_dir + '/*.nii*'))",
+        "datalist": _datalist(trained.channel_count),
         "network_def": network,
         "network": "$@network_def.to(@device).eval()",
         "probabilities": f"$torch.nn.Sequential(@network, {_activation(trained)})",
@@ -92,12 +98,25 @@ def inference_config(trained: Trained, network: Config) -> Config:
     }
 
 
+def _datalist(channels: int) -> str:
+    """Return what lists the scans: of several channels, a file each, or one file with all."""
+    files = "$sorted(glob.glob(@dataset_dir + '/*.nii*'))"
+    if channels == 1:
+        return files
+    return (
+        f"$[[path.replace('{FIRST_CHANNEL}.nii', '_%04d.nii' % number) "
+        f"for number in range({channels})] "
+        f"for path in sorted(glob.glob(@dataset_dir + '/*{FIRST_CHANNEL}.nii*'))] "
+        f"or {files[1:]}"
+    )
+
+
 def _activation(trained: Trained) -> str:
     return "torch.nn.Sigmoid()" if trained.classes.regions else "torch.nn.Softmax(dim=1)"
 
 
 def _preparation_entries(trained: Trained) -> Config:
-    """Return the expressions that preprocessing refers to; scans are ``(1, x, y, z)``."""
+    """Return the expressions that preprocessing refers to; scans are ``(C, x, y, z)``."""
     coarser = "numpy.array(@spacing) / numpy.array(scan.pixdim)"
     entries = {
         "spacing": list(trained.spacing),
@@ -116,7 +135,10 @@ def _preparation_entries(trained: Trained) -> Config:
 
 
 def _intensity_entries(*, clipped: bool) -> Config:
-    """Return what normalises over the patient: all, or where much is exactly zero, the rest."""
+    """Return what normalises each channel over the patient.
+
+    That is all of it, or where much is exactly zero, the rest.
+    """
     least = f"{1 - SHARED_BACKGROUND} * scan.size"
     low, high = PERCENTILES
     limits = (
@@ -131,9 +153,10 @@ def _intensity_entries(*, clipped: bool) -> Config:
         "scaled": "$lambda scan, inside: (scan - inside.mean(dtype='float64')) / "
         "max(inside.std(dtype='float64'), 1e-8)",
         "clipped": "$lambda scan, low, high: scan if low is None else numpy.clip(scan, low, high)",
-        "normalised": "$lambda scan: monai.utils.convert_to_dst_type(@scaled("
-        "@clipped(scan.array, *@limits(@patient(scan.array))), "
-        "@clipped(@patient(scan.array), *@limits(@patient(scan.array)))), scan)[0]",
+        "normalised": "$lambda scan: @scaled(@clipped(scan, *@limits(@patient(scan))), "
+        "@clipped(@patient(scan), *@limits(@patient(scan))))",
+        "each_normalised": "$lambda scan: monai.utils.convert_to_dst_type("
+        "numpy.stack([@normalised(channel) for channel in scan.array]), scan)[0]",
     }
 
 
@@ -162,7 +185,7 @@ def _preprocessing(trained: Trained) -> list[Config]:
 def _normalising(trained: Trained) -> Config:
     data = trained.config.data
     if data.intensity != "window":
-        return {"_target_": "Lambdad", "keys": "image", "func": "@normalised"}
+        return {"_target_": "Lambdad", "keys": "image", "func": "@each_normalised"}
     low, high = data.window
     return {
         "_target_": "ScaleIntensityRanged",
@@ -210,6 +233,13 @@ def _postprocessing(trained: Trained) -> list[Config]:
         "resample": False,
         "output_dtype": "$numpy.uint8" if largest < 256 else "$numpy.uint16",
     }
+    if trained.channel_count > 1:
+        # MONAI 1.6 takes what it saves for a channel and two axes if the scan had channels.
+        steps.append({"_target_": "Lambdad", "keys": "pred", "func": WITHOUT_CHANNELS})
+        saving["output_name_formatter"] = (
+            "$lambda meta, _: {'subject': "
+            f"meta['filename_or_obj'].replace('{FIRST_CHANNEL}.nii', '.nii'), 'idx': None}}"
+        )
     return [*steps, saving]
 
 

@@ -61,6 +61,7 @@ def metadata(trained: Trained, *, needs_this: bool) -> dict[str, Any]:
 def readme(trained: Trained, name: str, *, needs_this: bool) -> str:
     """Return what a reader of the bundle should know."""
     data, (sx, sy, sz) = trained.config.data, trained.spacing
+    window = " × ".join(map(str, data.patch_size))
     needs = (
         "MONAI, nibabel, SciPy **and napari-medcontext**, which builds its network"
         if needs_this
@@ -80,15 +81,15 @@ It needs {needs}. Put scans (NIfTI) into `scans/` and run, in this folder:
 python -m monai.bundle run --config_file configs/inference.json --meta_file configs/metadata.json
 ```
 
-MONAI's command asks for the package `fire`. Labels come into `predicted/`, each on its scan's own
-grid. `--dataset_dir` and `--output_dir` name other folders. With napari-medcontext:
+{_files(trained)}MONAI's command asks for the package `fire`. Labels come into `predicted/`, each on
+its scan's own grid. `--dataset_dir` and `--output_dir` name other folders. With napari-medcontext:
 `medcontext predict {name} scans --out predicted`.
 
 ## What it does
 
-One channel, axes to the right, the front and the top (RAS), voxels of {sx:g} × {sy:g} × {sz:g} mm,
-intensities by “{data.intensity}”, windows of {" × ".join(map(str, data.patch_size))} voxels that
-overlap by a half, weighted by a Gaussian. The mean is taken of probabilities, not of logits
+{_channels(trained)}, axes to the right, the front and the top (RAS), voxels of
+{sx:g} × {sy:g} × {sz:g} mm, intensities by “{data.intensity}”, windows of {window} voxels
+that overlap by a half, weighted by a Gaussian. The mean is taken of probabilities, not of logits
 (`probabilities` in the config is the network with its activation). They are brought back onto the
 scan's grid before a voxel is given its class. Where MONAI has no transform for a step, an
 expression in `configs/inference.json` says it.
@@ -113,12 +114,14 @@ def _input(trained: Trained) -> dict[str, Any]:
         "type": "image",
         "format": "magnitude",
         "modality": "n/a",
-        "num_channels": 1,
+        "num_channels": trained.channel_count,
         "spatial_shape": list(trained.config.data.patch_size),
         "dtype": "float32",
         "value_range": [0, 1] if trained.config.data.intensity == "window" else [],
         "is_patch_data": True,
-        "channel_def": {"0": "image"},
+        "channel_def": {
+            str(index): name for index, name in enumerate(trained.channels or ["image"])
+        },
     }
 
 
@@ -135,6 +138,22 @@ def _output(trained: Trained) -> dict[str, Any]:
         "is_patch_data": True,
         "channel_def": {str(index): name for index, name in enumerate(channels)},
     }
+
+
+def _files(trained: Trained) -> str:
+    """Say how the files of several channels are named."""
+    if trained.channel_count == 1:
+        return ""
+    named = ", ".join(
+        f"`case_{number:04d}.nii.gz` ({name})" for number, name in enumerate(trained.channels)
+    )
+    return f"A scan is a file a channel, {named}, or one file with all channels as its last axis.\n"
+
+
+def _channels(trained: Trained) -> str:
+    if trained.channel_count == 1:
+        return "One channel"
+    return f"Channels {', '.join(trained.channels)}, each normalised by itself"
 
 
 def _classes(trained: Trained) -> str:
