@@ -46,6 +46,9 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
 def read(path: str | Sequence[str]) -> list[LayerData]:
     """Read files or folders into layers; files of four dimensions, one layer a channel.
 
+    Of a study whose scans are too large to be held together, scans are read when they are looked
+    at, and only the first is switched on; labels are read at once, since they may be painted on.
+
     Raises
     ------
     ScanError
@@ -59,8 +62,22 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     ]
     if not files:
         raise ScanError(f"{paths[0]} holds no scans. Choose a folder of scans.")
-    shown = progress(files, desc="Opening scans") if len(files) > 1 else files
-    return _told_apart([layer for file in shown for layer in _layers_of(file)])
+    if len(files) == 1:
+        return _told_apart(list(_layers_of(files[0])))
+    from napari_medcontext.lazy_study import LazyScans, is_lazy, is_too_large
+
+    lazy = LazyScans() if is_too_large(files) else None
+    layers: list[LayerData] = []
+    scans = 0
+    for file in progress(files, desc="Opening scans"):
+        scans += file.kind == "image"
+        opened = lazy.layers(file) if lazy and is_lazy(file) else _layers_of(file)
+        for data, attributes, kind in opened:
+            if lazy and scans > 1:
+                # What is seen is read.
+                attributes["visible"] = False
+            layers.append((data, attributes, kind))
+    return _told_apart(layers)
 
 
 def read_first(folder: Path, scans: int) -> list[LayerData]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import dask.array
 import nibabel as nib
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 from npe2 import PluginManager
 
+from napari_medcontext import lazy_study
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.io import write_volume
 from napari_medcontext.core.volume import Volume
+from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.reader import get_reader, read
 
 SHAPE = (12, 10, 8)
@@ -153,6 +157,60 @@ def test_decathlon_study_opens_in_pairs_with_class_names_training_cases_first(st
 
 def test_folder_of_images_and_labels_folders_opens_in_pairs(study):
     assert opened(str(study)) == STUDY_ORDER
+
+
+@pytest.fixture
+def large(study, monkeypatch):
+    """The study, with a scan of two channels, for one to whom it is too large."""
+    both = intensities(np.int16, (*SHAPE, 2))
+    save(study / "imagesUn" / "la_005.nii.gz", both)
+    monkeypatch.setattr(lazy_study, "HELD_BYTES", 4 * 5 * np.prod(SHAPE))
+    return study
+
+
+def test_scans_of_a_large_study_are_read_when_they_are_looked_at(large, monkeypatch):
+    read_files = []
+    whole = lazy_study.read_volume
+
+    def noted(path, **kwargs):
+        read_files.append(path.name)
+        return whole(path, **kwargs)
+
+    monkeypatch.setattr(lazy_study, "read_volume", noted)
+    lazily = read(str(large))
+    # The second channel of la_005 is the first of its place.
+    assert read_files == ["la_001.nii.gz", "la_005.nii.gz"]
+    monkeypatch.setattr(lazy_study, "HELD_BYTES", 2**30)
+    eagerly = read(str(large))
+    assert len(lazily) == len(eagerly) == 9
+    for (data, attributes, kind), (expected, known, other) in zip(lazily, eagerly, strict=True):
+        assert (kind, attributes["name"]) == (other, known["name"])
+        assert isinstance(data, dask.array.Array) == (kind == "image")
+        np.testing.assert_array_equal(np.asarray(data), expected)
+        for key in ("scale", "translate"):
+            np.testing.assert_array_equal(attributes[key], known[key])
+        noted_, own = (each["metadata"]["medcontext"] for each in (attributes, known))
+        np.testing.assert_array_equal(noted_["affine"], own["affine"])
+        np.testing.assert_array_equal(noted_["source_affine"], own["source_affine"])
+    assert [attributes.get("visible", True) for _, attributes, _ in lazily] == [True] * 2 + [
+        False
+    ] * 7
+
+
+def test_scan_of_a_large_study_that_is_gone_is_told(large):
+    layers = [Layer.create(*each) for each in read(str(large))]
+    (large / "imagesTr" / "la_002.nii.gz").unlink()
+    second = next(layer for layer in layers if layer.name == "la_002")
+    assert layer_to_volume(layers[0]).array.shape == SHAPE[::-1]
+    with pytest.raises(ScanError, match=r"la_002\.nii\.gz, which is not there any more"):
+        layer_to_volume(second)
+
+
+def test_file_that_is_cut_in_a_large_study_is_told_by_name(large):
+    path = large / "imagesTr" / "la_002.nii.gz"
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(ScanError, match=r"la_002\.nii\.gz"):
+        read(str(large))
 
 
 def test_folder_of_files_opens_them_all(tmp_path):

@@ -1,0 +1,76 @@
+"""Scans of a study that is too large to be held: each is read when it is looked at or used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import dask
+import dask.array
+import numpy as np
+import numpy.typing as npt
+
+from napari_medcontext.core.channels import split_channels
+from napari_medcontext.core.formats import format_of, is_scan_folder, scan_name
+from napari_medcontext.core.io import read_volume
+from napari_medcontext.core.volume import Volume
+from napari_medcontext.layer_data import LayerData, contrast_limits, placed_layer
+from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION
+from napari_medcontext.study import StudyFile
+
+HELD_BYTES = 2 * 2**30
+"""Scans of a study that take more are not held together."""
+VOXEL_TYPE = np.dtype(np.float32)
+
+Limits = tuple[float, float]
+
+
+def is_too_large(files: Iterable[StudyFile]) -> bool:
+    """Say whether the scans among these files take more memory than ``HELD_BYTES``.
+
+    Raises
+    ------
+    ScanError
+        If a file has no header that can be read.
+    """
+    voxels = sum(int(np.prod(channel.shape)) for file in files for channel in _channels(file))
+    return voxels * VOXEL_TYPE.itemsize > HELD_BYTES
+
+
+class LazyScans:
+    """Opens the scans of a study lazily.
+
+    The first one is read to find its contrast, in which the others are shown too.
+    """
+
+    def __init__(self) -> None:
+        self._limits: dict[int, Limits] = {}
+
+    def layers(self, file: StudyFile) -> Iterator[LayerData]:
+        """Return a scan's layers, one a channel."""
+        for number, grid in enumerate(_channels(file)):
+            shown, attributes = placed_layer(grid, str(file.path))
+            voxels = dask.delayed(_voxels)(file.path, number)
+            data = dask.array.from_delayed(voxels, shown.shape, VOXEL_TYPE)
+            if number not in self._limits:
+                self._limits[number] = contrast_limits(_voxels(file.path, number))
+            yield data, attributes | {"contrast_limits": self._limits[number]}, "image"
+
+
+def is_lazy(file: StudyFile) -> bool:
+    """Say whether a file of a study that is too large is left unread: a scan in one file."""
+    return file.kind == "image" and not is_scan_folder(file.path)
+
+
+def _channels(file: StudyFile) -> list[Volume]:
+    """Return the grids of a scan's channels; none of what is not left unread."""
+    if not is_lazy(file):
+        return []
+    shape, affine = format_of(file.path).read_grid(file.path)
+    zeros = np.broadcast_to(VOXEL_TYPE.type(0), shape)
+    return split_channels(Volume(zeros, affine, scan_name(file.path)), file.path)
+
+
+def _voxels(path: Path, channel: int) -> npt.NDArray[np.float32]:
+    volume = split_channels(read_volume(path, dimensions=None), path)[channel]
+    return volume.reoriented(DISPLAY_ORIENTATION).array.astype(VOXEL_TYPE)
