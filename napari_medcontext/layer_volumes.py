@@ -25,7 +25,7 @@ SOURCE_TOLERANCE = 1e-6
 """Largest relative difference at which an affine is its file's own, but for rounding."""
 
 
-def layer_to_volume(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
+def layer_to_volume(layer: Layer, layers: Iterable[Layer] = (), *, held: bool = True) -> Volume:
     """Return a layer's voxels with their true place in the patient.
 
     Parameters
@@ -35,6 +35,9 @@ def layer_to_volume(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
     layers
         The viewer's layers, among which the scan is found that a "New labels" layer was
         drawn on.
+    held
+        Whether voxels that the layer reads when it is looked at are read now; else by
+        ``Volume.held``.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def layer_to_volume(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
     _require_file(layer)
     return replace(
         layer_grid(layer, layers),
-        array=np.asarray(finest(layer)),
+        array=np.asarray(finest(layer)) if held else finest(layer),
         class_names=class_names_of(layer),
     )
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from napari_medcontext.core.channels import require_channels
 from napari_medcontext.core.checks import checked_labels
@@ -29,6 +32,11 @@ class Scan:
     further: tuple[Volume, ...] = ()
     files: tuple[Path, ...] = ()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether its channels' voxels are in memory."""
+        return all(isinstance(each.array, np.ndarray) for each in (self.image, *self.further))
+
 
 def planned_cases(scans: Sequence[Scan], folder: Path) -> tuple[Case, ...]:
     """Return the cases that these scans will be once they are written."""
@@ -52,9 +60,11 @@ def planned_cases(scans: Sequence[Scan], folder: Path) -> tuple[Case, ...]:
 
 
 def writer(scans: Sequence[Scan], cases: Sequence[Case], data: DataSettings) -> Callable[[], None]:
-    """Return what checks the scans and writes them; all are checked before any is written.
+    """Return what checks the scans and writes them.
 
-    A scan that lies in files already is left to whoever reads those.
+    All that are in memory are checked before any is written; one whose voxels are left unread is
+    read, checked and written by itself. A scan that lies in files already is left to whoever
+    reads those.
 
     ``data`` says which id in the labels means “unknown”, and whether what lies on another grid
     than its scan is brought onto it.
@@ -63,8 +73,9 @@ def writer(scans: Sequence[Scan], cases: Sequence[Case], data: DataSettings) -> 
     def write() -> None:
         pairs = zip(scans, cases, strict=True)
         to_write = [(scan, case) for scan, case in pairs if not scan.files]
-        checked = [(_checked_channels(scan, data), _checked(scan, data)) for scan, _ in to_write]
-        for (_, case), (channels, labels) in zip(to_write, checked, strict=True):
+        checked = [_Checked.of(scan, data) if scan.is_held else None for scan, _ in to_write]
+        for (scan, case), known in zip(to_write, checked, strict=True):
+            channels, labels = known or _Checked.of(scan, data)
             for path, channel in zip((case.image, *case.further), channels, strict=True):
                 write_volume(path, channel)
             if labels is not None and case.labels is not None:
@@ -73,10 +84,21 @@ def writer(scans: Sequence[Scan], cases: Sequence[Case], data: DataSettings) -> 
     return write
 
 
+class _Checked(NamedTuple):
+    """A scan's channels and labels, in memory and fit to be written."""
+
+    channels: tuple[Volume, ...]
+    labels: Volume | None
+
+    @classmethod
+    def of(cls, scan: Scan, data: DataSettings) -> _Checked:
+        return cls(_checked_channels(scan, data), _checked(scan, data))
+
+
 def _checked_channels(scan: Scan, data: DataSettings) -> tuple[Volume, ...]:
-    channels = (scan.image, *scan.further)
+    channels = tuple(channel.held() for channel in (scan.image, *scan.further))
     if data.resample:
-        channels = tuple(channel_onto(channel, scan.image) for channel in channels)
+        channels = tuple(channel_onto(channel, channels[0]) for channel in channels)
     require_channels(channels, [channel.name for channel in channels])
     return channels
 

@@ -28,7 +28,8 @@ class Volume:
     Parameters
     ----------
     array
-        Voxels, shape ``(i, j, k)``; the axes are those of ``affine``.
+        Voxels, shape ``(i, j, k)``; the axes are those of ``affine``. They may be left unread: an
+        array of dask's, until :meth:`held` is called.
     affine
         Shape ``(4, 4)``; takes voxel indices to RAS+ world millimetres
         (right, anterior, superior), as NIfTI does.
@@ -80,6 +81,12 @@ class Volume:
     def voxel_volume_ml(self) -> float:
         """Volume of one voxel in millilitres."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    def held(self) -> Volume:
+        """Return it with its voxels in memory; they are read now if they were left unread."""
+        if isinstance(self.array, np.ndarray):
+            return self
+        return replace(self, array=np.asarray(self.array))
 
     def reoriented(self, orientation: str) -> Volume:
         """Return the same volume with its axes flipped and swapped, as a view.

@@ -98,7 +98,7 @@ class ScanCheck(QWidget):
             scans = [
                 (
                     each.role,
-                    layer_to_volume(each.image, layers),
+                    layer_to_volume(each.image, layers, held=False),
                     None if each.labels is None else layer_to_volume(each.labels, layers),
                 )
                 for each in rows

@@ -66,13 +66,16 @@ def chosen_scans(
 def scan_of_layer(image: Image, layers: Sequence[Layer], channels: Sequence[str]) -> Scan:
     """Return the scan of which a layer is a channel, without labels.
 
+    Of a layer that is read when it is looked at, the voxels are left unread.
+
     Raises
     ------
     ScanError
         If a channel is missing, or a layer cannot be used.
     """
     first, *further = (
-        layer_to_volume(layer, layers) for layer in channel_layers(image, layers, channels)
+        layer_to_volume(layer, layers, held=False)
+        for layer in channel_layers(image, layers, channels)
     )
     return Scan(first, role="unused", further=tuple(further))
 

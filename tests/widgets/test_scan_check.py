@@ -11,7 +11,7 @@ def _organs_of_their_own(viewer, train_dock):
 
 
 def check(dock, qtbot, press=None):
-    with qtbot.waitSignal(dock.check._worker.done, timeout=60_000):
+    with qtbot.waitSignal(dock.check._worker.done, timeout=200_000):
         (press or dock.check.check_button.click)()
 
 
@@ -42,7 +42,7 @@ def test_forecast_follows_what_was_found(train_dock, qtbot):
     config = train_dock.config().updated({"device": {"device": "cpu"}})
     train_dock.set_config(config)
     train_dock.check.check_button.click()
-    with qtbot.waitSignal(train_dock.check._prober.done, timeout=60_000):
+    with qtbot.waitSignal(train_dock.check._prober.done, timeout=200_000):
         pass
     told = train_dock.check.forecast.text()
     assert told.startswith(f"{config.training.steps} steps will take about ")

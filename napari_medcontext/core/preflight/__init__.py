@@ -75,7 +75,7 @@ def check_volumes(
     config: RunConfig,
     channels: Sequence[str] = (),
 ) -> Checked:
-    """Look at scans that are in memory, as ``check_cases`` does at files.
+    """Look at volumes, as ``check_cases`` does at files; one that is left unread is held alone.
 
     The classes are those that the labels to train on name.
 
@@ -91,7 +91,8 @@ def check_volumes(
         if role == "training" and drawn is not None:
             names |= drawn.class_names
     surveyed = [
-        survey_scan(image.name, role, image, drawn, config.data) for role, image, drawn in scans
+        survey_scan(image.name, role, image.held(), drawn, config.data)
+        for role, image, drawn in scans
     ]
     return _checked(surveyed, config, names, channels)
 
