@@ -69,10 +69,10 @@ def lazy_file(layer: Layer, layers: Iterable[Layer] = ()) -> Path | None:
         If it is gone, or cannot be read any more.
     """
     noted = scan_metadata(layer)
-    if not _is_lazy(layer) or noted is None or noted["path"] is None:
+    if not _is_lazy(layer) or noted is None or not noted.get("path"):
         return None
     _require_file(layer)
-    path = Path(noted["path"])
+    path = Path(str(noted["path"]))
     if not is_zarr(path) or open_image(path).channels > 1:
         return None
     unmoved = Volume(np.broadcast_to(np.uint8(0), finest(layer).shape), noted["affine"])
@@ -108,9 +108,9 @@ def _is_lazy(layer: Layer) -> bool:
 def _require_file(layer: Layer) -> None:
     """Refuse a layer whose chunks are gone: they would be read as zeros, without a word."""
     noted = scan_metadata(layer)
-    if noted is None or noted["path"] is None or not _is_lazy(layer):
+    if not _is_lazy(layer) or noted is None or not noted.get("path"):
         return
-    if not Path(noted["path"]).exists():
+    if not Path(str(noted["path"])).exists():
         raise ScanError(
             f"“{layer.name}” shows {noted['path']}, which is not there any more. Put it back, or "
             "remove the layer and open the scan from where it is now."
