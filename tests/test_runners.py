@@ -58,6 +58,7 @@ def test_run_is_paused_resumed_and_stopped(kind, long_run):
     assert not long_run.is_alive()
 
 
+@pytest.mark.slow
 def test_both_runners_tell_the_same(run, tmp_path, tiny_spec):
     other = RunFolder(tmp_path / "other").create(tiny_spec)
     told = []
@@ -98,7 +99,7 @@ def test_watching_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["thread", "process"])
+@pytest.mark.parametrize("kind", ["thread", pytest.param("process", marks=pytest.mark.slow)])
 def test_stop_while_scans_are_prepared_is_heeded_at_the_start(kind, long_run):
     long_run.send("pause")
     runner = runner_for(kind, long_run)
