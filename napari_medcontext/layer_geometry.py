@@ -44,6 +44,8 @@ class ScanMetadata(TypedDict):
     source_shape: tuple[int, ...]
     path: str | None
     class_names: dict[int, str]
+    unread: NotRequired[str]
+    """For a layer that reads its file, of one channel, when it is looked at: its array's name."""
     prediction_of: NotRequired[str]
     """For a prediction: the name of its image layer."""
     prediction_name: NotRequired[str]

@@ -10,10 +10,11 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.formats.ome_zarr import is_zarr, open_image
+from napari_medcontext.core.io import read_geometry
 from napari_medcontext.core.volume import Volume, same_grid
 from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
 from napari_medcontext.layer_geometry import (
+    DISPLAY_ORIENTATION,
     ScanMetadata,
     finest,
     layer_grid,
@@ -61,22 +62,21 @@ def layer_to_volume(layer: Layer, layers: Iterable[Layer] = (), *, held: bool = 
 
 
 def lazy_file(layer: Layer, layers: Iterable[Layer] = ()) -> Path | None:
-    """Return the OME-Zarr that a layer shows as it is: read lazily, of one channel, not moved.
+    """Return the file that a layer shows as it is: read lazily, of one channel, not moved.
 
     Raises
     ------
     ScanError
-        If it is gone, or cannot be read any more.
+        If it is gone, or another one than was opened.
     """
-    noted = scan_metadata(layer)
-    if not _is_lazy(layer) or noted is None or not noted.get("path"):
+    if not _is_as_opened(layer):
         return None
     _require_file(layer)
-    path = Path(str(noted["path"]))
-    if not is_zarr(path) or open_image(path).channels > 1:
+    noted = scan_metadata(layer)
+    shown = layer_grid(layer, layers)
+    if noted is None or not same_grid(shown, Volume(shown.array, noted["affine"])):
         return None
-    unmoved = Volume(np.broadcast_to(np.uint8(0), finest(layer).shape), noted["affine"])
-    return path if same_grid(layer_grid(layer, layers), unmoved) else None
+    return Path(str(noted["path"]))
 
 
 def to_source_orientation(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:
@@ -105,15 +105,30 @@ def _is_lazy(layer: Layer) -> bool:
     return not isinstance(finest(layer), np.ndarray)
 
 
+def _is_as_opened(layer: Layer) -> bool:
+    """Say whether a layer's array is the one that reads its file, and no other made of it."""
+    name = (scan_metadata(layer) or {}).get("unread")
+    return name is not None and getattr(finest(layer), "name", None) == name
+
+
 def _require_file(layer: Layer) -> None:
-    """Refuse a layer whose chunks are gone: they would be read as zeros, without a word."""
+    """Refuse a layer whose file is gone, which zarr would read as zeros, or is another now."""
     noted = scan_metadata(layer)
     if not _is_lazy(layer) or noted is None or not noted.get("path"):
         return
-    if not Path(str(noted["path"])).exists():
+    path = Path(str(noted["path"]))
+    if not path.exists():
         raise ScanError(
-            f"“{layer.name}” shows {noted['path']}, which is not there any more. Put it back, or "
+            f"“{layer.name}” shows {path}, which is not there any more. Put it back, or "
             "remove the layer and open the scan from where it is now."
+        )
+    if not _is_as_opened(layer):
+        return
+    opened = Volume(np.broadcast_to(np.uint8(0), finest(layer).shape), noted["affine"])
+    if not same_grid(opened, read_geometry(path).reoriented(DISPLAY_ORIENTATION)):
+        raise ScanError(
+            f"{path} was changed since “{layer.name}” was opened. Remove the layer, and open the "
+            "scan again."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,16 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_medcontext.core.channels import split_channels
+from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats import format_of, is_scan_folder, scan_name
 from napari_medcontext.core.io import read_volume
-from napari_medcontext.core.volume import Volume
+from napari_medcontext.core.volume import Affine, Volume, same_grid
 from napari_medcontext.layer_data import LayerData, contrast_limits, placed_layer
-from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION
+from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION, METADATA_KEY
 from napari_medcontext.study import StudyFile
 
 HELD_BYTES = 2 * 2**30
 """Scans of a study that take more are not held together."""
 VOXEL_TYPE = np.dtype(np.float32)
+CHANNEL = re.compile(r"_\d{4}$")
+"""How the names of files of one channel end, as nnU-Net numbers them."""
 
 Limits = tuple[float, float]
 
@@ -40,26 +44,32 @@ def is_too_large(files: Iterable[StudyFile]) -> bool:
 class LazyScans:
     """Opens the scans of a study lazily.
 
-    The first one is read to find its contrast, in which the others are shown too.
+    The first one is read to find its contrast, in which the others are shown too; of several
+    channels, the first of each.
     """
 
     def __init__(self) -> None:
-        self._limits: dict[int, Limits] = {}
+        self._limits: dict[tuple[int, str], Limits] = {}
 
     def layers(self, file: StudyFile) -> Iterator[LayerData]:
         """Return a scan's layers, one a channel."""
-        for number, grid in enumerate(_channels(file)):
+        channels = _channels(file)
+        for number, grid in enumerate(channels):
             shown, attributes = placed_layer(grid, str(file.path))
-            voxels = dask.delayed(_voxels)(file.path, number)
+            voxels = dask.delayed(_voxels)(file.path, number, grid.shape, grid.affine)
             data = dask.array.from_delayed(voxels, shown.shape, VOXEL_TYPE)
-            if number not in self._limits:
-                self._limits[number] = contrast_limits(_voxels(file.path, number))
-            yield data, attributes | {"contrast_limits": self._limits[number]}, "image"
+            if len(channels) == 1:
+                attributes["metadata"][METADATA_KEY]["unread"] = data.name
+            channel = number, "".join(CHANNEL.findall(grid.name))
+            if channel not in self._limits:
+                self._limits[channel] = contrast_limits(np.asarray(data))
+            yield data, attributes | {"contrast_limits": self._limits[channel]}, "image"
 
 
 def is_lazy(file: StudyFile) -> bool:
     """Say whether a file of a study that is too large is left unread: a scan in one file."""
-    return file.kind == "image" and not is_scan_folder(file.path)
+    # What is not there is told by who reads it.
+    return file.kind == "image" and file.path.exists() and not is_scan_folder(file.path)
 
 
 def _channels(file: StudyFile) -> list[Volume]:
@@ -71,6 +81,14 @@ def _channels(file: StudyFile) -> list[Volume]:
     return split_channels(Volume(zeros, affine, scan_name(file.path)), file.path)
 
 
-def _voxels(path: Path, channel: int) -> npt.NDArray[np.float32]:
-    volume = split_channels(read_volume(path, dimensions=None), path)[channel]
-    return volume.reoriented(DISPLAY_ORIENTATION).array.astype(VOXEL_TYPE)
+def _voxels(
+    path: Path, channel: int, shape: tuple[int, ...], affine: Affine
+) -> npt.NDArray[np.float32]:
+    """Read a channel; refuse a file that lies elsewhere than it did when it was opened."""
+    channels = split_channels(read_volume(path, dimensions=None), path)
+    opened = Volume(np.broadcast_to(np.uint8(0), shape), affine)
+    if channel >= len(channels) or not same_grid(channels[channel], opened):
+        raise ScanError(
+            f"{path} was changed since it was opened. Remove its layer, and open the scan again."
+        )
+    return channels[channel].reoriented(DISPLAY_ORIENTATION).array.astype(VOXEL_TYPE)

@@ -75,11 +75,8 @@ def writer(scans: Sequence[Scan], cases: Sequence[Case], data: DataSettings) -> 
         to_write = [(scan, case) for scan, case in pairs if not scan.files]
         checked = [_Checked.of(scan, data) if scan.is_held else None for scan, _ in to_write]
         for (scan, case), known in zip(to_write, checked, strict=True):
-            channels, labels = known or _Checked.of(scan, data)
-            for path, channel in zip((case.image, *case.further), channels, strict=True):
-                write_volume(path, channel)
-            if labels is not None and case.labels is not None:
-                write_volume(case.labels, labels)
+            # Within the call, so that none is held when the next is read.
+            (known or _Checked.of(scan, data)).write(case)
 
     return write
 
@@ -93,6 +90,12 @@ class _Checked(NamedTuple):
     @classmethod
     def of(cls, scan: Scan, data: DataSettings) -> _Checked:
         return cls(_checked_channels(scan, data), _checked(scan, data))
+
+    def write(self, case: Case) -> None:
+        for path, channel in zip((case.image, *case.further), self.channels, strict=True):
+            write_volume(path, channel)
+        if self.labels is not None and case.labels is not None:
+            write_volume(case.labels, self.labels)
 
 
 def _checked_channels(scan: Scan, data: DataSettings) -> tuple[Volume, ...]:

@@ -231,7 +231,8 @@ def _lazy_place(opened: LayerData, image_layer: Image, noted: ScanMetadata) -> d
             f"“{image_layer.name}”, {shape}. Predict this image again."
         )
     noted = ScanMetadata(**noted)
-    noted["path"] = attributes["metadata"][METADATA_KEY]["path"]
+    for key in ("path", "unread"):
+        noted[key] = attributes["metadata"][METADATA_KEY][key]
     return placement(image_layer) | {"metadata": {METADATA_KEY: noted}}
 
 

@@ -15,7 +15,7 @@ from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.formats.ome_zarr import ZarrImage, label_images, open_image
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import LayerData, class_attributes, contrast_limits, placed_layer
-from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION
+from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION, METADATA_KEY
 from napari_medcontext.pairing import LABEL_WORDS, labels_name, name_words
 from napari_medcontext.study import StudyFile
 
@@ -80,6 +80,8 @@ def _placed(image: ZarrImage, channel: int, name: str) -> tuple[Any, dict[str, A
     attributes = placed_layer(grid, str(image.path))[1]
     if len(levels) > 1:
         attributes["multiscale"] = True
+    if image.channels == 1:
+        attributes["metadata"][METADATA_KEY]["unread"] = levels[0].name
     return levels if len(levels) > 1 else levels[0], attributes
 
 

@@ -206,6 +206,21 @@ def test_scan_of_a_large_study_that_is_gone_is_told(large):
         layer_to_volume(second)
 
 
+def test_voxels_of_a_large_study_are_not_shown_where_others_were_opened(large):
+    data, _, _ = next(each for each in read(str(large)) if each[1]["name"] == "la_002")
+    path = large / "imagesTr" / "la_002.nii.gz"
+    nib.save(nib.Nifti1Image(intensities(), np.diag([-1.0, -1.0, 2.0, 1.0])), path)
+    with pytest.raises(ScanError, match="was changed since it was opened"):
+        np.asarray(data)
+
+
+def test_scan_of_a_large_study_that_was_never_there_is_told_so(large):
+    text = {"labels": {"1": "wall"}, "training": ["imagesTr/la_001.nii.gz", "imagesTr/no.nii.gz"]}
+    (large / "dataset.json").write_text(json.dumps(text))
+    with pytest.raises(ScanError, match=r"no\.nii\.gz does not exist"):
+        read(str(large))
+
+
 def test_file_that_is_cut_in_a_large_study_is_told_by_name(large):
     path = large / "imagesTr" / "la_002.nii.gz"
     path.write_bytes(path.read_bytes()[:20])

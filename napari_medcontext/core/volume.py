@@ -83,10 +83,22 @@ class Volume:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     def held(self) -> Volume:
-        """Return it with its voxels in memory; they are read now if they were left unread."""
+        """Return it with its voxels in memory; they are read now if they were left unread.
+
+        Raises
+        ------
+        ScanError
+            If that fails.
+        """
         if isinstance(self.array, np.ndarray):
             return self
-        return replace(self, array=np.asarray(self.array))
+        try:
+            return replace(self, array=np.asarray(self.array))
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ScanError(
+                f"“{self.name}” cannot be read ({type(error).__name__}: {error}). Its file is "
+                "damaged or incomplete; copy or convert it again."
+            ) from error
 
     def reoriented(self, orientation: str) -> Volume:
         """Return the same volume with its axes flipped and swapped, as a view.

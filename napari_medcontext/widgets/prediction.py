@@ -17,6 +17,7 @@ from qtpy.QtCore import Signal
 
 from napari_medcontext.core.bundles import is_bundle
 from napari_medcontext.core.config import RunSpec
+from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
 from napari_medcontext.core.formats.ome_zarr import is_zarr
 from napari_medcontext.core.io import read_volume, require_writable
@@ -72,8 +73,8 @@ class Prediction(ChildWork):
         weights: str,
         probabilities: bool,
     ) -> None:
-        folder = PredictFolder(tempfile.mkdtemp(prefix="medcontext-predict-"))
         self._lasting = _lasting_folder(run, scans)
+        folder = PredictFolder(tempfile.mkdtemp(prefix="medcontext-predict-"))
         cases = tuple(
             case.model_copy(update={"name": f"{index:02d}-{_file_word(case.name)}"})
             for index, case in enumerate(planned_cases(scans, folder.path / SCANS))
@@ -94,8 +95,6 @@ class Prediction(ChildWork):
             write_scans()
             folder.create(spec)
 
-        if self._lasting is not None:
-            require_writable(self._lasting)
         super().__init__(folder, prepare, f"Predicting with {run.name}", (SCANS, ANSWERS))
         self._viewer = viewer
         self._run, self._spec = run, learned
@@ -129,12 +128,15 @@ class Prediction(ChildWork):
     @property
     def _are_kept(self) -> bool:
         """Whether answers lie in the lasting folder, heard of or not."""
-        return self._lasting is not None and any(self._lasting.glob(f"*{ZARR_ENDING}"))
+        return self._lasting is not None and any(self._lasting.glob(f"[!.]*{ZARR_ENDING}"))
 
     def _clean_up(self, last: RunFinished | None) -> None:
         super()._clean_up(last)
-        if self._lasting is not None and not self._are_kept:
-            shutil.rmtree(self._lasting, ignore_errors=True)
+        if self._lasting is None:
+            return
+        # What a child that was killed had begun is hidden.
+        for left in [self._lasting] if not self._are_kept else self._lasting.glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _end(self, event: RunFinished) -> None:
         failed = event.reason == "failed"
@@ -155,9 +157,18 @@ class Prediction(ChildWork):
 
 def _lasting_folder(run: RunFolder, scans: Sequence[Scan]) -> Path | None:
     """Return where answers are kept that are read from files as they are looked at, if any are."""
-    if not any(scan.files for scan in scans):
+    if not any(is_zarr(file) for scan in scans for file in scan.files):
         return None
-    return run.path / KEPT / f"{datetime.now():%Y-%m-%d %H.%M.%S.%f}"
+    folder = run.path / KEPT / f"{datetime.now():%Y-%m-%d %H.%M.%S.%f}"
+    try:
+        require_writable(folder)
+    except MedContextError as error:
+        raise RunError(
+            "What is predicted of OME-Zarr is kept in the run's folder, which may not be written "
+            f"to: {run.path}. Copy the run to where you may write, or predict in the terminal: "
+            "medcontext predict RUN SCAN --out FOLDER."
+        ) from error
+    return folder
 
 
 def _file_word(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from napari.layers import Image, Layer
@@ -11,6 +12,8 @@ from napari.layers import Image, Layer
 from napari_medcontext.core.checks import RESAMPLE
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError, ScanError
+from napari_medcontext.core.formats.ome_zarr import is_zarr
+from napari_medcontext.core.io import read_geometry
 from napari_medcontext.core.labels import as_label_array, class_boxes
 from napari_medcontext.core.volume import Volume, same_grid
 from napari_medcontext.layer_channels import channel_layers
@@ -83,18 +86,19 @@ def scan_of_layer(image: Image, layers: Sequence[Layer], channels: Sequence[str]
 def scan_to_predict(image: Image, layers: Sequence[Layer], channels: Sequence[str]) -> Scan:
     """Return the scan of which a layer is a channel; not its voxels, where files have them.
 
+    Files are told of only if all channels lie in such, of one kind and on one grid.
+
     Raises
     ------
     ScanError
         If a channel is missing, or a layer cannot be used.
     """
     shown = channel_layers(image, layers, channels)
-    files = [lazy_file(layer, layers) for layer in shown]
-    if not all(files):
+    files = [path for layer in shown if (path := lazy_file(layer, layers)) is not None]
+    if len(files) < len(shown) or not _go_together(files):
         return scan_of_layer(image, layers, channels)
     first, *further = (layer_grid(layer, layers) for layer in shown)
-    found = tuple(path for path in files if path is not None)
-    return Scan(first, role="unused", further=tuple(further), files=found)
+    return Scan(first, role="unused", further=tuple(further), files=tuple(files))
 
 
 def preflight(
@@ -164,6 +168,13 @@ def first_problem(
     if sum(row.role == "preview" for row in rows) > 1:
         return "Only one scan can be the preview; set the others to “unused”."
     return ""
+
+
+def _go_together(files: Sequence[Path]) -> bool:
+    """Say whether channels in files can be read together as they are."""
+    first, *others = (read_geometry(file) for file in files)
+    kinds = {is_zarr(file) for file in files}
+    return len(kinds) == 1 and all(same_grid(first, other) for other in others)
 
 
 def _without_labels(training: Sequence[ScanRow]) -> list[str]:

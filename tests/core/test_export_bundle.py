@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from napari_medcontext.cli import app
 from napari_medcontext.core.bundles import INFERENCE, METADATA, MODEL, channels_of
+from napari_medcontext.core.bundles.opening import open_source
 from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.errors import MedContextError
@@ -105,7 +106,7 @@ def variants(tiny_config):
         "zscore": tried(config(intensity="zscore"), gaps),
         "percentile": tried(coarse, Classes((0, 1), {1: "x"}), (2.0, 2.0, 2.0)),
         "window": tried(config(intensity="window", window=(80.0, 250.0)), nested),
-        "channels": tried(config(intensity="percentile"), nested, channels=CHANNELS),
+        "channels": tried(config(intensity="percentile", resample=True), nested, channels=CHANNELS),
     }
 
 
@@ -166,6 +167,7 @@ def test_own_bundle_of_several_channels_knows_them(bundles, variants, tmp_path):
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.output
     assert channels_of(bundles / "channels") == CHANNELS
+    assert open_source(bundles / "channels", "student").resamples
     answers = list_scans(tmp_path)
     assert len(answers) == 4
     for path in answers:

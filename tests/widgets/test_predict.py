@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import dask.array
 import numpy as np
@@ -15,6 +16,7 @@ from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import image_layer_data
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.widgets.predict import PredictDock
+from napari_medcontext.widgets.scan_choice import scan_to_predict
 from napari_medcontext.widgets.session import session_of
 
 
@@ -182,6 +184,62 @@ def test_scan_in_zarr_that_was_moved_is_taken_from_where_it_is_shown(
     assert isinstance(shown.data, np.ndarray)
     np.testing.assert_allclose(shown.data_to_world((1, 2, 3)), lazy.data_to_world((1, 2, 3)))
     assert not (finished_run.path / "predicted").exists()
+
+
+def test_scan_in_zarr_whose_layer_was_given_other_voxels_is_predicted_as_it_is_shown(
+    viewer, finished_run, lazy
+):
+    layers = list(viewer.layers)
+    assert scan_to_predict(lazy, layers, ()).files == (Path(lazy.metadata["medcontext"]["path"]),)
+    lazy.data = lazy.data * 0
+    scan = scan_to_predict(lazy, layers, ())
+    assert scan.files == ()
+    assert not scan.image.held().array.any()
+
+
+def test_channels_in_zarr_on_other_axes_are_put_together_as_shown(viewer, tmp_path):
+    scan = layer_to_volume(viewer.layers["scan 1"])
+    for name, orientation in (("a_FLAIR", "LPS"), ("a_T1", "RAS"), ("b_FLAIR", "LPS")):
+        write_volume(tmp_path / f"{name}.ome.zarr", scan.reoriented(orientation))
+        viewer.open(str(tmp_path / f"{name}.ome.zarr"), plugin="napari-medcontext")
+    layers, names = list(viewer.layers), ("FLAIR", "T1")
+    assert scan_to_predict(viewer.layers["a_FLAIR"], layers, names).files == ()
+    write_volume(tmp_path / "b_T1.ome.zarr", scan.reoriented("LPS"))
+    viewer.open(str(tmp_path / "b_T1.ome.zarr"), plugin="napari-medcontext")
+    together = scan_to_predict(viewer.layers["b_FLAIR"], list(viewer.layers), names)
+    assert [path.name for path in together.files] == ["b_FLAIR.ome.zarr", "b_T1.ome.zarr"]
+
+
+def test_scan_in_zarr_that_was_replaced_since_is_refused(viewer, finished_run, lazy, tmp_path):
+    path = tmp_path / "big.ome.zarr"
+    other = read_volume(path)
+    shutil.rmtree(path)
+    write_volume(path, Volume(other.array, np.diag([1.0, 1.0, 3.0, 1.0])))
+    dock = predict_dock(viewer, finished_run, "big")
+    dock.predict_button.click()
+    assert "was changed since “big” was opened" in dock.message.text()
+
+
+def test_what_a_killed_prediction_of_zarr_had_begun_is_removed(viewer, finished_run, qtbot, lazy):
+    dock = predict_dock(viewer, finished_run, "big")
+    dock.predict_button.click()
+    prediction = session_of(viewer).prediction
+    runner = prediction._work.runner
+    qtbot.waitUntil(lambda: (runner.folder.path / "heartbeat.json").exists(), timeout=120_000)
+    with qtbot.waitSignal(dock.finished, timeout=120_000):
+        os.kill(runner.pid, signal.SIGKILL)
+        begun = prediction._lasting / ".12-00-big.ome.zarr"
+        begun.mkdir(parents=True)
+    assert "kept in" not in dock.message.text()
+    assert not any((finished_run.path / "predicted").iterdir())
+
+
+def test_run_that_may_not_be_written_to_says_so(viewer, finished_run, lazy, temporary, monkeypatch):
+    monkeypatch.setattr("napari_medcontext.core.io.os.access", lambda *_: False)
+    dock = predict_dock(viewer, finished_run, "big")
+    dock.predict_button.click()
+    assert "kept in the run's folder, which may not be written to" in dock.message.text()
+    assert not any(temporary.iterdir())
 
 
 def test_scan_whose_zarr_is_gone_is_refused_rather_than_taken_for_zeros(

@@ -29,6 +29,8 @@ class Facts(Settings):
         Share of exactly-zero voxels from which zero counts as outside the patient.
     activation
         What makes probabilities of logits.
+    resample
+        Whether channels on another grid than the first are brought onto it.
     channels
         What the network takes of a scan, in order; none is a single channel.
     class_ids, class_names, regions
@@ -47,6 +49,7 @@ class Facts(Settings):
     window: tuple[float, float]
     shared_background: float
     activation: Literal["softmax", "sigmoid"]
+    resample: bool = False
     channels: tuple[str, ...] = ()
     class_ids: tuple[int, ...]
     class_names: dict[int, str]

@@ -52,7 +52,12 @@ def load_own(
             f"The bundle {folder} names the network “{facts.network.name}”, which would be "
             "imported as code. Predict with the run itself, or with MONAI if you trust the bundle."
         )
-    data = DataSettings(intensity=facts.intensity, window=facts.window, patch_size=facts.patch_size)
+    data = DataSettings(
+        intensity=facts.intensity,
+        window=facts.window,
+        patch_size=facts.patch_size,
+        resample=facts.resample,
+    )
     config = RunConfig(network=facts.network, data=data)
     classes = Classes(facts.class_ids, facts.class_names, facts.regions)
     compute = compute or choose_compute(config.device)

@@ -147,7 +147,10 @@ def _files(trained: Trained) -> str:
     named = ", ".join(
         f"`case_{number:04d}.nii.gz` ({name})" for number, name in enumerate(trained.channels)
     )
-    return f"A scan is a file a channel, {named}, or one file with all channels as its last axis.\n"
+    return (
+        f"A scan is a file a channel, {named}, all on one grid, or one file with all channels as "
+        "its last axis.\n"
+    )
 
 
 def _channels(trained: Trained) -> str:

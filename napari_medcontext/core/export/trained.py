@@ -79,6 +79,7 @@ class Trained:
             window=data.window,
             shared_background=SHARED_BACKGROUND,
             activation="sigmoid" if self.classes.regions else "softmax",
+            resample=data.resample,
             channels=tuple(self.channels),
             class_ids=self.classes.ids,
             class_names=dict(self.classes.names),

@@ -12,7 +12,7 @@ from napari_medcontext.core.preflight.forecast import Forecast, forecast, scarce
 from napari_medcontext.core.preflight.label_rules import RULES as LABEL_RULES
 from napari_medcontext.core.preflight.run_rules import RULES as RUN_RULES
 from napari_medcontext.core.preflight.scan_rules import RULES as SCAN_RULES
-from napari_medcontext.core.preflight.survey import Survey, Surveyed, survey_case, survey_scan
+from napari_medcontext.core.preflight.survey import Survey, Surveyed, survey_case, survey_volume
 from napari_medcontext.core.volume import Volume
 
 __all__ = ["Checked", "Finding", "Forecast", "check_cases", "check_volumes", "with_forecast"]
@@ -90,10 +90,7 @@ def check_volumes(
     for role, _, drawn in scans:
         if role == "training" and drawn is not None:
             names |= drawn.class_names
-    surveyed = [
-        survey_scan(image.name, role, image.held(), drawn, config.data)
-        for role, image, drawn in scans
-    ]
+    surveyed = [survey_volume(image, role, drawn, config.data) for role, image, drawn in scans]
     return _checked(surveyed, config, names, channels)
 
 

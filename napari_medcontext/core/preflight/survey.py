@@ -92,6 +92,14 @@ def survey_case(case: Case, data: DataSettings, channels: Sequence[str]) -> Surv
     return survey, found + more
 
 
+def survey_volume(image: Volume, role: Role, labels: Volume | None, data: DataSettings) -> Surveyed:
+    """Describe a volume as ``survey_scan`` does; one that is left unread is read now."""
+    try:
+        return survey_scan(image.name, role, image.held(), labels, data)
+    except MedContextError as error:
+        return None, [_stop("scan", image.name, error)]
+
+
 def survey_scan(
     name: str, role: Role, image: Volume, labels: Volume | None, data: DataSettings
 ) -> Surveyed:
