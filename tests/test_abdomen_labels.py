@@ -5,14 +5,12 @@ There are no scans to them: an intensity for each organ, in noise, stands for on
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from napari.layers import Layer
+from terminal import medcontext
 
 from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.reader import read
@@ -31,19 +29,6 @@ pytestmark = [
     pytest.mark.timeout(1500),
     pytest.mark.skipif(not ABDOMENS.is_dir(), reason="the real volumes are not here"),
 ]
-
-
-def medcontext(*words, code=0):
-    """Run the command in a process of its own, and return what it wrote."""
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_medcontext", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture

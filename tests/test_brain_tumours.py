@@ -5,32 +5,17 @@ enhancing tumour.
 """
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from terminal import medcontext
 
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.run import RunFolder
 
 TUMOURS = Path(__file__).parents[2] / "shared" / "data" / "brain_tumour"
 REGIONS = ("--region", "WT=1,2,3,4", "--region", "TC=1,3,4", "--region", "ET=4")
-
-
-def medcontext(*words):
-    """Run the command in a process of its own, and return what it wrote."""
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_medcontext", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture

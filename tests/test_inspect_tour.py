@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from terminal import medcontext
 from test_window import SCREEN_OF_ITS_OWN
 
 from napari_medcontext.core.phantom import write_study
@@ -22,17 +23,6 @@ PICTURES = {
     *("compare-class", "compare-outline", "compare-figure", "compare-all"),
 }
 FEWEST_COLOURS = 16
-
-
-def medcontext(*words) -> None:
-    """Run the command in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_medcontext", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def assert_tour_shows_all(images: Path, labels: Path, settings: dict, folder: Path) -> None:
