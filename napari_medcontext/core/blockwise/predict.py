@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
-from napari_medcontext.core.blockwise.growing import GrowingFile
 from napari_medcontext.core.blockwise.places import found_at, needed, places_of
 from napari_medcontext.core.blockwise.planes import Box, Planes, tiles
 from napari_medcontext.core.blockwise.prepare import PreparedScan, prepare
+from napari_medcontext.core.blockwise.results import Outputs, Results
 from napari_medcontext.core.blockwise.scan import Channel, turning
-from napari_medcontext.core.classes import Classes
 from napari_medcontext.core.io import atomic_path
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.core.windows import as_part, rolling_axis, rolling_probabilities
@@ -32,7 +30,6 @@ PREPARED_SHARE = 0.15
 """Part of the progress that is given to preparing the scan."""
 THIN, WIDE = 16, 128
 """Sides of the blocks that are brought back onto the scan's grid at once."""
-PROBABILITY_TYPE = np.dtype(np.float16)
 NO_MAPS: Mapping[int, Path] = MappingProxyType({})
 
 
@@ -94,7 +91,8 @@ def predict_blockwise(
         work = prepare(channels, predictor.spacing, data, Path(scratch) / "scan.zarr")
         scan = yield from as_part(work, 0.0, PREPARED_SHARE)
         image = _Padded(scan, data.patch_size)
-        back = _Back(image, channels[0].grid, predictor.classes, target, targets)
+        grid = channels[0].grid
+        back = _Back(image, grid, Results(grid, predictor.classes, image.axis, target, targets))
         yield from as_part(
             rolling_probabilities(
                 predictor.networks,
@@ -133,35 +131,20 @@ class _Padded:
 
 
 class _Back:
-    """Takes probabilities on the network's grid, and writes labels, and them, on the scan's."""
+    """Takes probabilities on the network's grid, and hands on those of boxes of the scan's."""
 
-    def __init__(
-        self,
-        image: _Padded,
-        grid: Volume,
-        classes: Classes,
-        target: Path,
-        maps: Mapping[int, Path],
-    ) -> None:
-        self._axis, self._inner, self._classes = image.axis, image.inner, classes
+    def __init__(self, image: _Padded, grid: Volume, results: Results) -> None:
+        self._axis, self._inner, self._results = image.axis, image.inner, results
         self._prepared = image.scan.grid
         self._upright = grid.reoriented("RAS")
         turned = zip(places_of(grid, self._prepared), _runs(grid), strict=True)
         self._places = [along[::direction] for along, direction in turned]
-        named = Volume(grid.array, grid.affine, grid.name, dict(classes.names))
-        self._dtype = classes.to_ids(np.zeros(1, np.uint8)).dtype
-        self._file = GrowingFile(target, named, self._dtype, self._axis)
-        self._maps = {
-            classes.output_by_id[class_id]: GrowingFile(path, grid, PROBABILITY_TYPE, self._axis)
-            for class_id, path in maps.items()
-        }
         self._planes = Planes(self._axis)
-        self._written = 0
         sides = [THIN if axis == self._axis else WIDE for axis in range(3)]
         self._rows = tiles(self._upright.shape, sides, self._axis)
 
     def take(self, start: int, done: Tensor) -> None:
-        """Write the labels of all rows that need no further planes of probabilities."""
+        """Hand on all rows that need no further planes of probabilities."""
         inner = list(self._inner)
         along = inner[self._axis]
         # Either the axis is padded and all planes come at once, or it is not.
@@ -174,35 +157,27 @@ class _Back:
             if wanted.stop > self._planes.stop:
                 self._planes.drop(wanted.start, copied=True)
                 return
-            self._write(row)
+            self._hand_on(row)
             del self._rows[0]
         self._planes.drop(shape[self._axis], copied=True)
 
-    def _write(self, row: Sequence[Any]) -> None:
-        rows = row[0][self._axis]
+    def _hand_on(self, row: Sequence[Box]) -> None:
+        planes = row[0][self._axis]
         shape = list(self._upright.shape)
-        shape[self._axis] = rows.stop - rows.start
-        labels: npt.NDArray[Any] = np.empty(shape, self._dtype)
-        maps = {output: np.empty(shape, PROBABILITY_TYPE) for output in self._maps}
-        for box in row:
-            place = list(box)
-            place[self._axis] = slice(None)
-            decided = self._classes.decide(self._found(box, maps, tuple(place)))
-            labels[tuple(place)] = self._classes.to_ids(decided)
-        self._file.put(rows.start, labels)
-        for output, file in self._maps.items():
-            file.put(rows.start, maps[output])
+        shape[self._axis] = planes.stop - planes.start
+        self._results.put(
+            planes.start, shape, ((self._in_row(box), self._found(box)) for box in row)
+        )
 
-    def _found(
-        self, box: Box, maps: Mapping[int, npt.NDArray[Any]], place: tuple[slice, ...]
-    ) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield what each output says of a box, kept where its probabilities are asked for."""
+    def _in_row(self, box: Box) -> Box:
+        x, y, z = (slice(None) if axis == self._axis else side for axis, side in enumerate(box))
+        return x, y, z
+
+    def _found(self, box: Box) -> Outputs:
+        """Yield what each output says of a box."""
         part = needed(box, self._places, self._prepared.shape)
-        for output, probability in enumerate(self._planes.box(part)):
-            found = found_at(probability, part, self._places, box)
-            if output in maps:
-                maps[output][place] = found
-            yield found
+        for probability in self._planes.box(part):
+            yield found_at(probability, part, self._places, box)
 
 
 def _runs(grid: Volume) -> list[int]:
