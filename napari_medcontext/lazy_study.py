@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import dask
@@ -41,12 +41,33 @@ def is_too_large(files: Iterable[StudyFile]) -> bool:
     return voxels * VOXEL_TYPE.itemsize > HELD_BYTES
 
 
-class LazyScans:
-    """Opens the scans of a study lazily.
+def lazy_layers(
+    files: Iterable[StudyFile], held: Callable[[StudyFile], Iterator[LayerData]]
+) -> Iterator[LayerData]:
+    """Open a study whose scans are read when they are looked at; only the first is switched on.
 
-    The first one is read to find its contrast, in which the others are shown too; of several
+    The first scan is read to find its contrast, in which the others are shown too; of several
     channels, the first of each.
+
+    Parameters
+    ----------
+    files
+        Those of the study.
+    held
+        Opens a file that is read at once: labels, since they may be painted on.
     """
+    scans = _LazyScans()
+    number = 0
+    for file in files:
+        number += file.kind == "image"
+        for data, attributes, kind in scans.layers(file) if _is_lazy(file) else held(file):
+            # What is seen is read.
+            seen = {} if number <= 1 else {"visible": False}
+            yield data, attributes | seen, kind
+
+
+class _LazyScans:
+    """Opens scans, and remembers the contrast of each channel."""
 
     def __init__(self) -> None:
         self._limits: dict[tuple[int, str], Limits] = {}
@@ -66,7 +87,7 @@ class LazyScans:
             yield data, attributes | {"contrast_limits": self._limits[channel]}, "image"
 
 
-def is_lazy(file: StudyFile) -> bool:
+def _is_lazy(file: StudyFile) -> bool:
     """Say whether a file of a study that is too large is left unread: a scan in one file."""
     # What is not there is told by who reads it.
     return file.kind == "image" and file.path.exists() and not is_scan_folder(file.path)
@@ -74,7 +95,7 @@ def is_lazy(file: StudyFile) -> bool:
 
 def _channels(file: StudyFile) -> list[Volume]:
     """Return the grids of a scan's channels; none of what is not left unread."""
-    if not is_lazy(file):
+    if not _is_lazy(file):
         return []
     shape, affine = format_of(file.path).read_grid(file.path)
     zeros = np.broadcast_to(VOXEL_TYPE.type(0), shape)

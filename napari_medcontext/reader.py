@@ -62,22 +62,7 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     ]
     if not files:
         raise ScanError(f"{paths[0]} holds no scans. Choose a folder of scans.")
-    if len(files) == 1:
-        return _told_apart(list(_layers_of(files[0])))
-    from napari_medcontext.lazy_study import LazyScans, is_lazy, is_too_large
-
-    lazy = LazyScans() if is_too_large(files) else None
-    layers: list[LayerData] = []
-    scans = 0
-    for file in progress(files, desc="Opening scans"):
-        scans += file.kind == "image"
-        opened = lazy.layers(file) if lazy and is_lazy(file) else _layers_of(file)
-        for data, attributes, kind in opened:
-            if lazy and scans > 1:
-                # What is seen is read.
-                attributes["visible"] = False
-            layers.append((data, attributes, kind))
-    return _told_apart(layers)
+    return _told_apart(list(_study_layers(files) if len(files) > 1 else _layers_of(files[0])))
 
 
 def read_first(folder: Path, scans: int) -> list[LayerData]:
@@ -117,6 +102,17 @@ def _is_ours(path: Path) -> bool:
     if path.is_dir():
         return (path / "dataset.json").is_file() or bool(study_files(path))
     return path.name.lower().endswith(FILE_SUFFIXES) or is_dicom(path)
+
+
+def _study_layers(files: Sequence[StudyFile]) -> Iterator[LayerData]:
+    from napari_medcontext.lazy_study import is_too_large, lazy_layers
+
+    told = progress(files, desc="Opening scans")
+    if is_too_large(files):
+        yield from lazy_layers(told, _layers_of)
+        return
+    for file in told:
+        yield from _layers_of(file)
 
 
 def _layers_of(file: StudyFile) -> Iterator[LayerData]:
