@@ -20,7 +20,7 @@ import napari
 from napari.layers import Image
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_medcontext.layer_geometry import is_made
+from napari_medcontext.scan_metadata import is_made
 from napari_medcontext.widgets.docks import open_dock
 
 PLUGIN = "napari-medcontext"

@@ -15,12 +15,12 @@ from napari_medcontext.core.volume import Array, Volume
 from napari_medcontext.layer_geometry import (
     AXIS_LABELS,
     DISPLAY_ORIENTATION,
-    METADATA_KEY,
     layer_grid,
     metadata_of,
     placement,
     world_matrix,
 )
+from napari_medcontext.scan_metadata import METADATA_KEY
 
 LayerData = tuple[Array, dict[str, Any], str]
 Placement = dict[str, Any]

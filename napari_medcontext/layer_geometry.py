@@ -9,8 +9,8 @@ affine stays in the layer's metadata.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NotRequired, TypedDict, cast
+from collections.abc import Iterable
+from typing import Any
 
 import lazy_loader
 import numpy as np
@@ -18,10 +18,10 @@ from napari.layers import Image, Labels, Layer
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.volume import Affine, Volume, grid_distance, same_grid
+from napari_medcontext.scan_metadata import ScanMetadata, is_made, scan_metadata
 
 nibabel = lazy_loader.load("nibabel")
 
-METADATA_KEY = "medcontext"
 DISPLAY_ORIENTATION = "IPL"
 AXIS_LABELS = ("z", "y", "x")
 RAS_TO_DISPLAY = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
@@ -29,47 +29,6 @@ RAS_TO_DISPLAY = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0
 
 UNMOVED_TOLERANCE = 1e-3
 """Largest displacement, in voxels, at which a layer still counts as where it was put."""
-
-
-class ScanMetadata(TypedDict):
-    """What a layer's ``metadata["medcontext"]`` holds."""
-
-    affine: Affine
-    """Takes layer data indices (z, y, x) to RAS+ millimetres, truly."""
-    shown: Affine
-    """Takes layer data indices to the display world, as the layer was first placed."""
-    source_orientation: str
-    """Axis codes of the file, e.g. ``"LPS"``."""
-    source_affine: Affine
-    source_shape: tuple[int, ...]
-    path: str | None
-    class_names: dict[int, str]
-    unread: NotRequired[str]
-    """For a layer that reads its file, of one channel, when it is looked at: its array's name."""
-    prediction_of: NotRequired[str]
-    """For a prediction: the name of its image layer."""
-    prediction_name: NotRequired[str]
-    """For a prediction: the name that it was first given."""
-    prediction_run: NotRequired[str | None]
-    """For a prediction: the folder of the run that it was made with."""
-    regions: NotRequired[dict[str, tuple[int, ...]]]
-    """For a prediction of regions, by their numbers: name to class ids, outermost first."""
-    unknown_id: NotRequired[int | None]
-    """For a prediction: the class id that means “unknown” in its run's labels."""
-    fingerprint: NotRequired[int]
-    """For a prediction: a checksum of its voxels as they were predicted."""
-    preview_of: NotRequired[str]
-    """For a layer that was kept from the preview: the name of the scan."""
-    aid: NotRequired[str]
-    """For a layer in which a dock shows what it found: of what kind it is."""
-
-
-def scan_metadata(layer: Layer) -> ScanMetadata | None:
-    """Return what this plugin noted about a layer, or None if it was made elsewhere."""
-    noted = layer.metadata.get(METADATA_KEY)
-    if isinstance(noted, Mapping) and {"affine", "shown"} <= noted.keys():
-        return cast(ScanMetadata, noted)
-    return None
 
 
 def metadata_of(volume: Volume, shown: Volume, path: str | None = None) -> ScanMetadata:
@@ -172,15 +131,14 @@ def source_of(layer: Layer, layers: Iterable[Layer] = ()) -> ScanMetadata | None
     return scan_metadata(found[0]) if found else None
 
 
-def is_made(layer: Layer) -> bool:
-    """Say whether this plugin made a layer: a prediction, part of a preview, or an aid."""
-    noted = scan_metadata(layer)
-    return noted is not None and not {"prediction_of", "preview_of", "aid"}.isdisjoint(noted)
-
-
-def is_aid(layer: Layer) -> bool:
-    """Say whether a layer only shows what a dock found, such as errors or a mask."""
-    return "aid" in (scan_metadata(layer) or {})
+def noted_of(layer: Layer, layers: list[Layer]) -> ScanMetadata:
+    """Return a copy of an image's scan metadata, made up from its place if it has none."""
+    noted = source_of(layer, layers)
+    if noted is None:
+        grid = layer_grid(layer)
+        noted = metadata_of(grid, grid)
+        noted["shown"] = world_matrix(layer)
+    return ScanMetadata(**noted)
 
 
 def layer_grid(layer: Layer, layers: Iterable[Layer] = ()) -> Volume:

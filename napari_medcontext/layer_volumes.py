@@ -13,14 +13,8 @@ from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.io import read_geometry
 from napari_medcontext.core.volume import Volume, same_grid
 from napari_medcontext.layer_data import CLASS_COLUMN, INDEX_COLUMN
-from napari_medcontext.layer_geometry import (
-    DISPLAY_ORIENTATION,
-    ScanMetadata,
-    finest,
-    layer_grid,
-    scan_metadata,
-    source_of,
-)
+from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION, finest, layer_grid, source_of
+from napari_medcontext.scan_metadata import ScanMetadata, scan_metadata
 
 SOURCE_TOLERANCE = 1e-6
 """Largest relative difference at which an affine is its file's own, but for rounding."""

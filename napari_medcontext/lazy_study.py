@@ -17,7 +17,8 @@ from napari_medcontext.core.formats import format_of, is_scan_folder, scan_name
 from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.volume import Affine, Volume, same_grid
 from napari_medcontext.layer_data import LayerData, contrast_limits, placed_layer
-from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION, METADATA_KEY
+from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION
+from napari_medcontext.scan_metadata import METADATA_KEY
 from napari_medcontext.study import StudyFile
 
 HELD_BYTES = 2 * 2**30

@@ -15,14 +15,8 @@ from napari.layers import Image, Labels, Layer, Shapes
 
 from napari_medcontext.core.volume import Affine, Array, Volume
 from napari_medcontext.layer_data import data_over
-from napari_medcontext.layer_geometry import (
-    METADATA_KEY,
-    layer_grid,
-    placement,
-    scan_metadata,
-    world_matrix,
-)
-from napari_medcontext.viewer_layers import noted_of
+from napari_medcontext.layer_geometry import layer_grid, noted_of, placement, world_matrix
+from napari_medcontext.scan_metadata import METADATA_KEY, scan_metadata
 
 _LayerType = TypeVar("_LayerType", Image, Labels, Shapes)
 

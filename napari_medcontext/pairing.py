@@ -10,7 +10,8 @@ from napari.layers import Image, Labels, Layer
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_geometry import is_made, layer_grid, lie_on_each_other
+from napari_medcontext.layer_geometry import layer_grid, lie_on_each_other
+from napari_medcontext.scan_metadata import is_made
 
 LABEL_WORDS = frozenset(
     {"label", "labels", "labelstr", "labelsts", "seg", "segs", "segmentation", "segmentations"}

@@ -1,13 +1,10 @@
-"""What the plugin adds to a viewer: predictions on their scans, and volumes of a preview.
-
-No other module but ``overlays`` adds layers to a viewer.
-"""
+"""Predictions as layers of a viewer, on the scans that they were made from."""
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,22 +19,15 @@ from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.volume import Array, Volume
 from napari_medcontext.layer_data import (
-    LayerData,
     class_attributes,
-    image_layer_data,
-    labels_layer_data,
 )
 from napari_medcontext.layer_geometry import (
-    METADATA_KEY,
-    ScanMetadata,
-    finest,
     layer_grid,
-    metadata_of,
+    noted_of,
     placement,
-    scan_metadata,
     source_of,
-    world_matrix,
 )
+from napari_medcontext.scan_metadata import METADATA_KEY, ScanMetadata, scan_metadata
 
 _LayerType = TypeVar("_LayerType", Image, Labels)
 
@@ -81,55 +71,15 @@ def add_prediction(
         If the prediction does not lie on the image's grid.
     """
     predicted = _on_layer_axes(volume, image_layer, list(viewer.layers))
-    noted = _noted_prediction(viewer, image_layer, volume.class_names, run, spec)
+    noted = noted_prediction(viewer, image_layer, volume.class_names, run, spec)
     for class_name, array in (probabilities or {}).items():
         turned = volume.with_array(np.asarray(array, np.float32)).reoriented(predicted.orientation)
-        attributes = _probability_attributes(class_name, volume.class_names)
+        attributes = probability_attributes(class_name, volume.class_names)
         layer_name = f"{name} · {class_name}"
         _renew_or_add(viewer, Image, image_layer, layer_name, noted, turned.array, attributes)
     data = as_label_array(predicted.array, name)
     attributes = class_attributes(data, volume.class_names)
     return _renew_or_add(viewer, Labels, image_layer, name, noted, data, attributes)
-
-
-def add_lazy_prediction(
-    viewer: ViewerModel,
-    labels: LayerData,
-    image_layer: Image,
-    name: str,
-    probabilities: Mapping[str, LayerData],
-    run: Path,
-    spec: RunSpec | None,
-) -> Labels:
-    """Show a prediction that lies in a file, read where it is looked at, on its image.
-
-    Parameters
-    ----------
-    viewer, image_layer, name, run, spec
-        As ``add_prediction`` takes them.
-    labels
-        What the file opens as, on the axes of the display.
-    probabilities
-        Class name to what the file of its probability opens as.
-
-    Raises
-    ------
-    ScanError
-        If the prediction does not lie on the image's grid.
-    """
-    names = labels[1]["metadata"][METADATA_KEY]["class_names"]
-    noted = _noted_prediction(viewer, image_layer, names, run, spec)
-    noted["prediction_name"] = name
-    for class_name, opened in probabilities.items():
-        attributes = _probability_attributes(class_name, names)
-        layer_name = f"{name} · {class_name}"
-        place = _lazy_place(opened, image_layer, noted)
-        viewer.add_layer(Image(opened[0], name=layer_name, **place, **attributes))
-    place = _lazy_place(labels, image_layer, noted)
-    attributes = {key: labels[1][key] for key in ("colormap", "features") if key in labels[1]}
-    layer = Labels(labels[0], name=name, visible=image_layer.visible, **place, **attributes)
-    viewer.add_layer(layer)
-    return layer
 
 
 def add_variant(viewer: ViewerModel, prediction: Labels, data: Array, what: str) -> Labels:
@@ -158,41 +108,8 @@ def add_variant(viewer: ViewerModel, prediction: Labels, data: Array, what: str)
     )
 
 
-def add_opened(viewer: ViewerModel, opened: Iterable[LayerData]) -> None:
-    """Show what was read from files, as napari does with what a reader returns."""
-    for layer in [Layer.create(*each) for each in opened]:
-        viewer.add_layer(layer)
-
-
-def add_volumes(
-    viewer: ViewerModel,
-    images: Iterable[Volume],
-    labels: Iterable[Volume],
-    seen: Container[str],
-    preview_of: str,
-) -> None:
-    """Show the volumes of a preview as new layers, images below labels.
-
-    Parameters
-    ----------
-    viewer
-        Where to.
-    images, labels
-        The volumes, lowest first; each layer gets its volume's name.
-    seen
-        The names of those that are switched on.
-    preview_of
-        The name of the scan; it marks the layers as no scans and no references of their own.
-    """
-    data = [image_layer_data(volume) for volume in images]
-    data += [labels_layer_data(volume) for volume in labels]
-    for layer in [Layer.create(*layer_data) for layer_data in data]:
-        layer.visible = layer.name in seen
-        layer.metadata[METADATA_KEY]["preview_of"] = preview_of
-        viewer.add_layer(layer)
-
-
-def _probability_attributes(class_name: str, class_names: Mapping[int, str]) -> dict[str, Any]:
+def probability_attributes(class_name: str, class_names: Mapping[int, str]) -> dict[str, Any]:
+    """Return how a class's probability looks: in the class's colour, hidden at first."""
     class_id = next((index for index, name in class_names.items() if name == class_name), 1)
     colours = [[0, 0, 0, 0], class_colour(class_id)]
     return {
@@ -203,13 +120,14 @@ def _probability_attributes(class_name: str, class_names: Mapping[int, str]) -> 
     }
 
 
-def _noted_prediction(
+def noted_prediction(
     viewer: ViewerModel,
     image_layer: Image,
     class_names: Mapping[int, str],
     run: Path | None,
     spec: RunSpec | None,
 ) -> ScanMetadata:
+    """Return what is noted of a prediction of an image, as ``add_prediction`` is told of it."""
     noted = noted_of(image_layer, list(viewer.layers))
     noted |= {
         "class_names": dict(class_names),
@@ -219,21 +137,6 @@ def _noted_prediction(
     if spec is not None:
         noted |= {"regions": dict(spec.regions), "unknown_id": spec.config.data.ignore_label}
     return noted
-
-
-def _lazy_place(opened: LayerData, image_layer: Image, noted: ScanMetadata) -> dict[str, Any]:
-    """Return what puts a file's voxels on an image of the same grid, and names the file."""
-    data, attributes, _ = opened
-    shape = finest(image_layer).shape
-    if data.shape != shape:
-        raise ScanError(
-            f"The prediction “{attributes['name']}”, {data.shape}, does not lie on the voxels of "
-            f"“{image_layer.name}”, {shape}. Predict this image again."
-        )
-    noted = ScanMetadata(**noted)
-    for key in ("path", "unread"):
-        noted[key] = attributes["metadata"][METADATA_KEY][key]
-    return placement(image_layer) | {"metadata": {METADATA_KEY: noted}}
 
 
 def _on_layer_axes(volume: Volume, image_layer: Image, layers: list[Layer]) -> Volume:
@@ -248,16 +151,6 @@ def _on_layer_axes(volume: Volume, image_layer: Image, layers: list[Layer]) -> V
         f"The prediction “{volume.name}”, {volume.shape}, does not lie on the voxels of "
         f"“{image_layer.name}”, {grid.shape}. Predict this image again."
     )
-
-
-def noted_of(layer: Layer, layers: list[Layer]) -> ScanMetadata:
-    """Return a copy of an image's scan metadata, made up from its place if it has none."""
-    noted = source_of(layer, layers)
-    if noted is None:
-        grid = layer_grid(layer)
-        noted = metadata_of(grid, grid)
-        noted["shown"] = world_matrix(layer)
-    return ScanMetadata(**noted)
 
 
 def _renew_or_add(

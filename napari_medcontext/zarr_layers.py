@@ -15,8 +15,9 @@ from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.formats.ome_zarr import ZarrImage, label_images, open_image
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import LayerData, class_attributes, contrast_limits, placed_layer
-from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION, METADATA_KEY
+from napari_medcontext.layer_geometry import DISPLAY_ORIENTATION
 from napari_medcontext.pairing import LABEL_WORDS, labels_name, name_words
+from napari_medcontext.scan_metadata import METADATA_KEY
 from napari_medcontext.study import StudyFile
 
 LARGEST_SAMPLE = 4_000_000

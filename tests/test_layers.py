@@ -16,7 +16,8 @@ from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import image_layer_data, labels_layer_data
 from napari_medcontext.layer_volumes import layer_to_volume, to_source_orientation
 from napari_medcontext.pairing import pair_layers, scan_layers
-from napari_medcontext.viewer_layers import add_prediction, add_volumes
+from napari_medcontext.prediction_layers import add_prediction
+from napari_medcontext.viewer_layers import add_volumes
 
 SHAPE = (7, 9, 11)
 OFFSET = (12.5, -33.0, 41.25)

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from napari_medcontext.core.cleaning import Cleaned, Cleaning, cleaned
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.layer_volumes import layer_to_volume
-from napari_medcontext.viewer_layers import add_variant
+from napari_medcontext.prediction_layers import add_variant
 from napari_medcontext.widgets.compare_choice import CompareChoice
 from napari_medcontext.widgets.comparison import Meaning
 from napari_medcontext.widgets.fold import Fold

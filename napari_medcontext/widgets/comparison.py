@@ -24,7 +24,7 @@ from napari_medcontext.core.labels import Box, as_label_array, bounding_box
 from napari_medcontext.core.regions import painted_numbers
 from napari_medcontext.core.scores import ClassScore
 from napari_medcontext.core.volume import Array, Volume
-from napari_medcontext.layer_geometry import scan_metadata
+from napari_medcontext.scan_metadata import scan_metadata
 
 ERRORS_TOLD = 10
 """How many of the largest errors are looked at."""

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy
 
 from napari_medcontext.core.prediction_plan import LEDGER
-from napari_medcontext.layer_geometry import is_aid
+from napari_medcontext.scan_metadata import is_aid
 from napari_medcontext.widgets.fold import Fold
 from napari_medcontext.widgets.parts import TICKS, ChoiceBox
 

@@ -11,34 +11,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image, Labels
+from napari.layers import Image
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
 
 from napari_medcontext.core.bundles import is_bundle
-from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import MedContextError, RunError
 from napari_medcontext.core.events import Event, PredictionProgress, PredictionSaved, RunFinished
 from napari_medcontext.core.formats.ome_zarr import is_zarr
-from napari_medcontext.core.io import read_volume, require_writable
+from napari_medcontext.core.io import require_writable
 from napari_medcontext.core.prediction_plan import (
     ZARR_ENDING,
     PredictFolder,
     PredictSpec,
-    probability_path,
 )
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.training_settings import DataSettings
-from napari_medcontext.layer_geometry import METADATA_KEY
+from napari_medcontext.saved_predictions import add_saved_prediction
 from napari_medcontext.snapshots import Scan, planned_cases, writer
-from napari_medcontext.study import StudyFile
-from napari_medcontext.viewer_layers import add_lazy_prediction, add_prediction
 from napari_medcontext.widgets.child_work import ChildWork
 
 SCANS, ANSWERS = "scans", "predictions"
 """Folders in the work's own: what is predicted, and what came of it."""
 KEPT = "predicted"
-"""Folder in a run's, where answers stay that are too large to be held in memory."""
+"""Folder in a run's, where what is predicted of OME-Zarr stays."""
 
 
 class Prediction(ChildWork):
@@ -120,8 +116,15 @@ class Prediction(ChildWork):
             self._dropped.append(image.name)
             return
         name = f"{image.name} · {self._run.name} {self._weights}"
-        add = _add_from_zarr if is_zarr(event.labels) else _add_from_memory
-        shown = add(self._viewer, event, image, name, self._run.path, self._spec)
+        shown = add_saved_prediction(
+            self._viewer,
+            event.labels,
+            image,
+            name,
+            self._run.path,
+            self._spec,
+            probabilities=event.probabilities is not None,
+        )
         if not (image.visible and shown.visible):
             self._hidden.append(image.name)
 
@@ -145,7 +148,7 @@ class Prediction(ChildWork):
         fate = "is dropped" if self._lasting is None else "is not shown"
         gone = [f"“{name}” was removed; its prediction {fate}." for name in self._dropped]
         if self._are_kept:
-            gone.append(f"Too large for memory, so kept in {self._lasting}.")
+            gone.append(f"What is predicted of OME-Zarr is kept in {self._lasting}.")
         told = event.message if failed else f"{event.message} ({seconds:.0f} s)"
         if self._hidden:
             scans = ", ".join(f"“{name}”" for name in self._hidden)
@@ -174,30 +177,3 @@ def _lasting_folder(run: RunFolder, scans: Sequence[Scan]) -> Path | None:
 def _file_word(name: str) -> str:
     """Return a layer's name as a part of a file's."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")
-
-
-def _add_from_memory(
-    viewer: Any, event: PredictionSaved, image: Image, name: str, run: Path, spec: RunSpec | None
-) -> Labels:
-    labels = read_volume(event.labels)
-    maps = {
-        class_name: read_volume(probability_path(event.labels, class_id)).array
-        for class_id, class_name in labels.class_names.items()
-        if event.probabilities
-    }
-    return add_prediction(viewer, labels, image, name, maps, run, spec)
-
-
-def _add_from_zarr(
-    viewer: Any, event: PredictionSaved, image: Image, name: str, run: Path, spec: RunSpec | None
-) -> Labels:
-    from napari_medcontext.zarr_layers import probability_layer, zarr_layers
-
-    (labels,) = zarr_layers(StudyFile(event.labels, "labels"))
-    names = labels[1]["metadata"][METADATA_KEY]["class_names"]
-    maps = {
-        class_name: probability_layer(probability_path(event.labels, class_id))
-        for class_id, class_name in names.items()
-        if event.probabilities
-    }
-    return add_lazy_prediction(viewer, labels, image, name, maps, run, spec)

@@ -16,7 +16,7 @@ from napari_medcontext.core.io import read_volume
 from napari_medcontext.core.probe import ProbeRow
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.layer_data import image_layer_data, labels_layer_data
-from napari_medcontext.layer_geometry import is_made
+from napari_medcontext.scan_metadata import is_made
 from napari_medcontext.widgets.docks import open_dock
 from napari_medcontext.widgets.inspect import InspectDock
 from napari_medcontext.widgets.organ_table import ROW_HEIGHT

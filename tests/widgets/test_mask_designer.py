@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QPushButton, QTableWidget
 
 from napari_medcontext.core.mask_design import TrainingGrid, design_mask
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_geometry import is_made
+from napari_medcontext.scan_metadata import is_made
 from napari_medcontext.widgets.inspect import InspectDock
 from napari_medcontext.widgets.labels_box import LabelsBox
 from napari_medcontext.widgets.mask_plan import train_dock

@@ -9,7 +9,7 @@ from dock_helpers import AFFINE, SHAPE
 
 from napari_medcontext.core.patch_plan import ClassSight, PatchPlan, SizeSight
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_geometry import is_made
+from napari_medcontext.scan_metadata import is_made
 from napari_medcontext.widgets.patch_box import patch_sides
 
 PLAN = PatchPlan(
