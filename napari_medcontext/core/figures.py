@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_medcontext.core.errors import MedContextError
+from napari_medcontext.core.extras import optional_library
 from napari_medcontext.core.io import atomic_path
 
 if TYPE_CHECKING:
@@ -29,16 +30,14 @@ def new_figure(width: float, height: float, **settings: Any) -> Figure:
     FigureError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FigureError(
-            "There is no figure, for want of matplotlib. Install it with "
-            "“pip install napari-medcontext[figures]” and give the same command again."
-        ) from error
-    figure = Figure(figsize=(width, height), **settings)
-    FigureCanvasAgg(figure)
+    need = "Figures need matplotlib"
+    otherwise = "do without them; the same command draws them later"
+    modules = ("matplotlib.figure", "matplotlib.backends.backend_agg")
+    drawing, agg = (
+        optional_library(name, "figures", need, otherwise, FigureError) for name in modules
+    )
+    figure: Figure = drawing.Figure(figsize=(width, height), **settings)
+    agg.FigureCanvasAgg(figure)
     return figure
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 from napari_medcontext import __version__
 from napari_medcontext.core.cohort.cluster_settings import ClusterSettings
-from napari_medcontext.core.errors import MedContextError, RunError
+from napari_medcontext.core.errors import RunError
+from napari_medcontext.core.extras import optional_library
 from napari_medcontext.core.processors import usable_cores
 
 CONNECT_SECONDS = 10.0
@@ -29,15 +29,12 @@ def dask_distributed() -> Any:
     MedContextError
         If it is not installed, saying how to.
     """
-    try:
-        import distributed
-    except ImportError as error:
-        raise MedContextError(
-            "Several workers need dask.distributed, which is not installed. Install it: "
-            f"{sys.executable} -m pip install 'napari-medcontext[cohort]', or leave out --workers "
-            "and --scheduler."
-        ) from error
-    return distributed
+    return optional_library(
+        "distributed",
+        "cohort",
+        "Several workers need dask.distributed",
+        "leave out --workers and --scheduler",
+    )
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import contextlib
 import io
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +20,9 @@ import torch
 from torch import nn
 
 from napari_medcontext.core.bundles import OWN
-from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.export import ExportError, require_equal
 from napari_medcontext.core.export.trained import Trained
+from napari_medcontext.core.extras import optional_library
 from napari_medcontext.core.io import atomic_path
 
 INPUT, OUTPUT = "image", "logits"
@@ -77,15 +76,11 @@ def _libraries() -> tuple[Any, Any]:
     MedContextError
         If one of what is needed is not installed, saying how to.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  (torch's exporter asks for it)
-    except ImportError as error:
-        raise MedContextError(
-            f"Export to ONNX needs {error.name}, which is not installed. Install it: "
-            f"{sys.executable} -m pip install 'napari-medcontext[export]', or export a bundle."
-        ) from error
+    onnx, onnxruntime, _ = (
+        optional_library(name, "export", f"Export to ONNX needs {name}", "export a bundle")
+        # The last is what torch's exporter asks for.
+        for name in ("onnx", "onnxruntime", "onnxscript")
+    )
     return onnx, onnxruntime
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from napari_medcontext.core.colours import class_colour
-from napari_medcontext.core.errors import MedContextError, ScanError
+from napari_medcontext.core.errors import ScanError
+from napari_medcontext.core.extras import optional_library
 from napari_medcontext.core.volume import Affine, Array, Volume
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -27,15 +27,12 @@ def simpleitk() -> Any:
     MedContextError
         If it is not installed, saying how to.
     """
-    try:
-        import SimpleITK
-    except ImportError as error:
-        raise MedContextError(
-            "NRRD, MetaImage and DICOM need SimpleITK, which is not installed. Install it: "
-            f"{sys.executable} -m pip install 'napari-medcontext[formats]', or convert the scan "
-            "to NIfTI."
-        ) from error
-    return SimpleITK
+    return optional_library(
+        "SimpleITK",
+        "formats",
+        "NRRD, MetaImage and DICOM need SimpleITK",
+        "convert the scan to NIfTI",
+    )
 
 
 def read(path: Path) -> Volume:

@@ -7,7 +7,6 @@ named by their path: ``scan.ome.zarr/labels/organs``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from napari_medcontext.core.errors import MedContextError, ScanError
+from napari_medcontext.core.extras import optional_library
 from napari_medcontext.core.formats import ngff
 from napari_medcontext.core.volume import Affine, Array, Volume
 
@@ -113,15 +113,7 @@ def zarr_library() -> Any:
     MedContextError
         If it is not installed, saying how to.
     """
-    try:
-        import zarr
-    except ImportError as error:
-        raise MedContextError(
-            "OME-Zarr needs zarr, which is not installed. Install it: "
-            f"{sys.executable} -m pip install 'napari-medcontext[zarr]', or convert the scan to "
-            "NIfTI."
-        ) from error
-    return zarr
+    return optional_library("zarr", "zarr", "OME-Zarr needs zarr", "convert the scan to NIfTI")
 
 
 def open_image(path: Path) -> ZarrImage:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from napari_medcontext.core.errors import MedContextError, SettingsError
+from napari_medcontext.core.errors import SettingsError
+from napari_medcontext.core.extras import optional_library
 from napari_medcontext.core.parallel.fabric_team import FabricTeam
 from napari_medcontext.core.parallel.placement import Placement
 from napari_medcontext.core.training_settings import DeviceSettings
@@ -27,15 +27,12 @@ def lightning_fabric() -> Any:
     MedContextError
         If it is not installed, saying how to.
     """
-    try:
-        import lightning_fabric
-    except ImportError as error:
-        raise MedContextError(
-            "Training in several processes needs Lightning Fabric, which is not installed. Install "
-            f"it: {sys.executable} -m pip install 'napari-medcontext[parallel]', or train in one "
-            "process."
-        ) from error
-    return lightning_fabric
+    return optional_library(
+        "lightning_fabric",
+        "parallel",
+        "Training in several processes needs Lightning Fabric",
+        "train in one process",
+    )
 
 
 def accelerator_for(settings: DeviceSettings, placement: Placement) -> str:
