@@ -14,6 +14,7 @@ import torch
 from napari_medcontext import __version__
 from napari_medcontext.core.bundles import OWN
 from napari_medcontext.core.export.trained import Trained
+from napari_medcontext.core.markdown import table
 
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
@@ -165,8 +166,8 @@ def _classes(trained: Trained) -> str:
 
 def _table(trained: Trained) -> str:
     names = trained.classes.names
-    rows = [f"| {k} | {names.get(k, f'class {k}')} |" for k in trained.classes.predicted_ids]
-    return "\n".join(["| label | meaning |", "| --- | --- |", "| 0 | background |", *rows])
+    rows = [(k, names.get(k, f"class {k}")) for k in trained.classes.predicted_ids]
+    return table(["label", "meaning"], [(0, "background"), *rows])
 
 
 def _release(version: str) -> str:

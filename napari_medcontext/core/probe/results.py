@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from napari_medcontext import __version__
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.io import atomic_path
+from napari_medcontext.core.markdown import table
 from napari_medcontext.core.probe.figure import draw_bars
 from napari_medcontext.core.probe.plan import ProbeFolder, ProbeSpec
 from napari_medcontext.core.probe.rows import Condition, Place, ProbedRow, write_probe_rows
@@ -98,12 +99,12 @@ def means_table(means: Mapping[Key, ProbeMean], organ: str) -> str:
         for title, kind in TABLE_COLUMNS.items()
         if any((method, organ, *kind) in means for method in methods)
     }
-    lines = [f"| method | runs | {' | '.join(kept)} |", "| --- " * (2 + len(kept)) + "|"]
+    rows = []
     for method in methods:
         cells = [_cell(means.get((method, organ, *kind)), kind) for kind in kept.values()]
         runs = max(found.runs for key, found in means.items() if key[:2] == (method, organ))
-        lines.append(f"| {method} | {runs} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([method, runs, *cells])
+    return table(["method", "runs", *kept], rows)
 
 
 def _cell(found: ProbeMean | None, kind: tuple[Place, Condition]) -> str:

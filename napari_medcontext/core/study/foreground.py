@@ -16,6 +16,7 @@ from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.io import atomic_path, read_volume
 from napari_medcontext.core.labels import as_label_array
+from napari_medcontext.core.markdown import table
 from napari_medcontext.core.networks import PatchSize
 from napari_medcontext.core.study.arms import BASELINE, Arm
 from napari_medcontext.core.study.curves import at_end, case_curves, finite_mean
@@ -140,24 +141,20 @@ def _range(arm: Arm, spec: StudySpec, shares: Mapping[str, float]) -> tuple[floa
 
 
 def _table(scored: Sequence[Scored]) -> str:
-    lines = [
-        "# Scores against foreground",
-        "",
+    about = (
         "Means over seeds and test scans after all steps. *As in training*: test scans whose share "
         "of foreground lies between the least and the largest of the training scans, or a tenth "
-        "beyond; *other*: all other test scans; *drop*: how much lower the DSC is there.",
-        "",
-        f"| {' | '.join(HEADS)} |",
-        "| --- " * len(HEADS) + "|",
-    ]
+        "beyond; *other*: all other test scans; *drop*: how much lower the DSC is there."
+    )
+    rows = []
     for series in dict.fromkeys(each.series for each in scored):
         own = [each for each in scored if each.series == series]
         seen, other = [[each for each in own if each.seen == seen] for seen in (True, False)]
         dice = [finite_mean(each.dsc for each in group) for group in (own, seen, other)]
         hd95 = [finite_mean(each.hd95_mm for each in group) for group in (own, seen, other)]
         cells = [series.network, series.title, *_texts(dice, 3), *_texts([dice[1] - dice[2]], 3)]
-        lines.append(f"| {' | '.join([*cells, *_texts(hd95, 1)])} |")
-    return "\n".join(lines) + "\n"
+        rows.append([*cells, *_texts(hd95, 1)])
+    return f"# Scores against foreground\n\n{about}\n\n{table(HEADS, rows)}\n"
 
 
 def _texts(values: Iterable[float], digits: int) -> list[str]:

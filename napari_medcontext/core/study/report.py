@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from napari_medcontext import __version__
+from napari_medcontext.core.markdown import table
+from napari_medcontext.core.processors import machine
 from napari_medcontext.core.study.comparison import Comparison, Findings, lead
 from napari_medcontext.core.study.curves import (
     CaseCurves,
@@ -121,27 +121,6 @@ def _arm_text(spec: StudySpec, name: str) -> str:
 def _names(cases: Iterable[object]) -> str:
     names = [str(getattr(case, "name", case)) for case in cases]
     return f"{len(names)} scan{'s' * (len(names) > 1)} ({', '.join(names)})"
-
-
-def machine() -> str:
-    """Return what computed: processor, cores, GPU if there is one, and versions."""
-    import torch
-
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{_processor()}, {cores} cores{gpu}; {platform.system()}, Python "
-        f"{platform.python_version()}, PyTorch {torch.__version__}"
-    )
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if "model name" in line]
-    except OSError:
-        names = []
-    return next(iter(names), "") or platform.processor() or platform.machine()
 
 
 def _means_table(
@@ -261,12 +240,4 @@ def _bullets(lines: Iterable[str]) -> str:
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table; nothing measured is said so."""
-    if not body:
-        return "Nothing yet."
-    rows = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|")
+    return table(head, body) if body else "Nothing yet."
