@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy
+from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from napari_medcontext.core.prediction_plan import LEDGER
 from napari_medcontext.scan_metadata import is_aid
 from napari_medcontext.widgets.fold import Fold
-from napari_medcontext.widgets.parts import TICKS, ChoiceBox
+from napari_medcontext.widgets.parts import TICKS, LongList
 
 
-class LabelsBox(ChoiceBox):
+class LabelsBox(LongList):
     """A choice among Labels layers that holds on to the layer itself.
 
     It follows the layer list: a renamed or moved layer stays chosen, and a removed one is
@@ -31,9 +31,6 @@ class LabelsBox(ChoiceBox):
         super().__init__()
         self.setObjectName(name)
         self.setToolTip(tip)
-        self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(12)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._layers: list[Labels] = []
         self._settled = False
         self.show_layers([])

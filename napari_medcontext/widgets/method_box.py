@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QSizePolicy
 
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.presets import with_preset
-from napari_medcontext.widgets.parts import ChoiceBox
+from napari_medcontext.widgets.parts import LongList
 
 Chosen = Mapping[str, Mapping[str, Any]]
 """Section of the settings to its values."""
@@ -62,14 +61,12 @@ CUSTOM_WORDS = (
 )
 
 
-class MethodBox(ChoiceBox):
+class MethodBox(LongList):
     """The ways to train; it follows the settings, and says so where they match none."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("train_method")
-        self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._own: Chosen = {}
         for name, words in WORDS.items():
             self._offer(name, *words)

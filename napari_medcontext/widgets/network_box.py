@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QSizePolicy
-
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.masking import mask_unit
 from napari_medcontext.core.networks import known_networks
-from napari_medcontext.widgets.parts import ChoiceBox
-
-SHORTEST = 12
-"""Letters that are always seen of a title; the list itself shows all of it."""
+from napari_medcontext.widgets.parts import LongList
 
 
-class NetworkBox(ChoiceBox):
+class NetworkBox(LongList):
     """The networks that can be trained; one that a configuration names joins the list.
 
     A function of somebody else's is never imported here: it would bring torch into napari. The
@@ -24,14 +19,10 @@ class NetworkBox(ChoiceBox):
         super().__init__()
         self.setObjectName("train_network")
         self.setToolTip("The network to train. U-Net is the fastest on a laptop.")
-        self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(SHORTEST)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._known = known_networks()
         # This package's own before those of others.
         for name, entry in sorted(self._known.items(), key=lambda item: not item[1].own):
             self.addItem(entry.title, name)
-        self.view().setMinimumWidth(self.view().sizeHintForColumn(0) + 2 * SHORTEST)
         self.choose(RunConfig().network.name)
 
     @property

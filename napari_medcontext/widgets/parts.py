@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QWidget,
 )
@@ -31,6 +32,8 @@ QListWidget::indicator:checked {
 }
 """
 """The theme's own boxes cannot be told from their dark ground while they are unticked."""
+POPUP_MARGIN = 24
+"""Pixels of an opened list beside its longest text: the frame, and what scrolls it."""
 
 
 class _Unscrolled:
@@ -43,6 +46,29 @@ class _Unscrolled:
 
 class ChoiceBox(_Unscrolled, QComboBox):
     """A list to choose from, deaf to the mouse wheel."""
+
+
+class LongList(ChoiceBox):
+    """Texts of any length: as wide as there is room, so that no name pushes a dock's buttons out.
+
+    Opened, it shows all of each.
+
+    Parameters
+    ----------
+    letters
+        How many of a text are seen at least.
+    """
+
+    def __init__(self, letters: int = 12) -> None:
+        super().__init__()
+        self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(letters)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def showPopup(self) -> None:  # Qt's own name
+        """Open the list."""
+        self.view().setMinimumWidth(self.view().sizeHintForColumn(0) + POPUP_MARGIN)
+        super().showPopup()
 
 
 class WholeBox(_Unscrolled, QSpinBox):
@@ -69,9 +95,11 @@ def shortcut(pressed: QAbstractButton, keys: str) -> None:
     pressed.setToolTip(f"{pressed.toolTip()} Keys: {keys}.")
 
 
-def choices(name: str, tip: str, options: Sequence[tuple[str, Any]]) -> ChoiceBox:
+def choices(
+    name: str, tip: str, options: Sequence[tuple[str, Any]], box: ChoiceBox | None = None
+) -> ChoiceBox:
     """Return a list to choose from; each option is its text and its data."""
-    box = ChoiceBox()
+    box = ChoiceBox() if box is None else box
     box.setObjectName(name)
     box.setToolTip(tip)
     for text, data in options:

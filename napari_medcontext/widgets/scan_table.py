@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_medcontext.core.config import Role
 from napari_medcontext.layer_channels import first_channels
 from napari_medcontext.pairing import pair_layers, scan_layers
-from napari_medcontext.widgets.parts import ChoiceBox, choices
+from napari_medcontext.widgets.parts import ChoiceBox, LongList, choices
 
 ROLES: tuple[Role, ...] = get_args(Role)
 NO_LABELS = "–"
@@ -154,7 +154,4 @@ class ScanTable(QTableWidget):
 
 
 def _box(name: str, tip: str) -> ChoiceBox:
-    box = choices(name, tip, [])
-    box.setMinimumContentsLength(8)
-    box.setSizeAdjustPolicy(ChoiceBox.AdjustToMinimumContentsLengthWithIcon)
-    return box
+    return choices(name, tip, [], LongList(8))
