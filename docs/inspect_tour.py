@@ -20,6 +20,7 @@ import napari
 from napari.layers import Image
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_medcontext.layer_geometry import layer_grid, lie_on_each_other
 from napari_medcontext.scan_metadata import is_made
 from napari_medcontext.widgets.docks import open_dock
 
@@ -62,7 +63,7 @@ class Tour:
         dock = open_dock(self.viewer, "Compare")
         self.viewer.dims.order = tuple(range(self.viewer.dims.ndim))
         for layer in self.viewer.layers:
-            layer.visible = layer is reference or (isinstance(layer, Image) and not is_made(layer))
+            layer.visible = layer is reference or self._is_scan_of(reference, layer)
         dock.choose(prediction, reference)
         self._press(dock.compare_button, dock.compared)
         self._heard(dock.errors.shown, lambda: dock.table.selectRow(0))
@@ -81,6 +82,11 @@ class Tour:
         dock.save_picture(self._named("compare-figure"))
         self._picture("compare-all")
         return dock
+
+    def _is_scan_of(self, reference: Any, layer: Any) -> bool:
+        if not isinstance(layer, Image) or is_made(layer):
+            return False
+        return lie_on_each_other(layer_grid(layer), layer_grid(reference))
 
     def _mask(self) -> None:
         section = self.dock.unfold("mask")
