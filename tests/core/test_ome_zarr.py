@@ -1,7 +1,7 @@
 """OME-Zarr of any version is read where it lies; what it leaves open is told to the user."""
 
-import builtins
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -185,13 +185,6 @@ def test_folder_without_an_image_says_what_it_holds(tmp_path):
 
 def test_missing_library_says_what_to_install(tmp_path, monkeypatch):
     path = write_volume(tmp_path / "scan.zarr", marked_scan("RAS", (1.0, 1.0, 1.0), 0.0))
-    real = builtins.__import__
-
-    def without(name, *rest, **more):
-        if name == "zarr":
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(MedContextError, match=r"napari-medcontext\[zarr\]"):
         read_volume(path)
