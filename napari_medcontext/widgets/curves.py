@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lazy_loader
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medcontext.core.events import Event, RunStarted, StepFinished, ValidationFinished
@@ -28,6 +29,9 @@ DICE_COLOUR = "#CC79A7"
 class Curves(QWidget):
     """Two plots, made when needed: each loss term, and the Dice where there is validation."""
 
+    began = Signal()
+    """The first steps since all was forgotten are drawn."""
+
     def __init__(self) -> None:
         super().__init__()
         layout = QVBoxLayout(self)
@@ -37,6 +41,7 @@ class Curves(QWidget):
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._beat = Beat(self, self._draw)
+        self._is_new = True
 
     def receive(self, event: Event) -> None:
         """Add what an event says; a run that goes on forgets the steps it does again."""
@@ -60,6 +65,7 @@ class Curves(QWidget):
     def clear(self) -> None:
         """Forget all."""
         self._forget_after(-1)
+        self._is_new = True
 
     def _loss_plot(self) -> pg.PlotWidget:
         if self._losses is None:
@@ -94,6 +100,9 @@ class Curves(QWidget):
     def _draw(self) -> None:
         for name, (steps, values) in self._points.items():
             self._lines[name].setData(steps, values)
+        if self._is_new and any(steps for steps, _ in self._points.values()):
+            self._is_new = False
+            self.began.emit()
 
     def _forget_after(self, step: int) -> None:
         for steps, values in self._points.values():

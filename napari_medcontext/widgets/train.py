@@ -26,6 +26,7 @@ from napari_medcontext.widgets.parts import button, choices, folder_chooser, lab
 from napari_medcontext.widgets.patch_section import PatchSection
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
 from napari_medcontext.widgets.regions_editor import RegionsEditor
+from napari_medcontext.widgets.reveal import Reveal
 from napari_medcontext.widgets.run_monitor import RunMonitor
 from napari_medcontext.widgets.run_names import free_name, next_name, run_in
 from napari_medcontext.widgets.scan_check import ScanCheck
@@ -72,6 +73,7 @@ class TrainDock(QWidget):
         self.settings.changed.connect(self._follow_settings)
         self.monitor.running_told.connect(self._follow_running)
         self.monitor.ended.connect(self._end)
+        self.curves.began.connect(self._curves_seen.keep)
         self._follow_settings()
         self._join()
 
@@ -102,8 +104,7 @@ class TrainDock(QWidget):
             write_scans()
             run.create(spec)
 
-        self.monitor.completed = None
-        self.monitor.begin(run.name, config)
+        self._begin(run, config)
         self._session.train(run, prepare, kind)
 
     def resume(self) -> None:
@@ -120,10 +121,9 @@ class TrainDock(QWidget):
         except MedContextError as error:
             self.monitor.tell_error(str(error))
             return
-        self.monitor.completed = None
         finished = run.last_step() >= config.training.steps
         # A finished run tells nothing of how fast this machine is now.
-        self.monitor.begin(run.name, None if finished else config)
+        self._begin(run, None if finished else config)
         if run.is_alive() or finished:
             self._session.attach(run.path)
         else:
@@ -224,6 +224,7 @@ class TrainDock(QWidget):
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(content)
+        self._curves_seen = Reveal(scroll, self.curves)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
@@ -306,6 +307,11 @@ class TrainDock(QWidget):
         self.estimate.setText(f"{config.training.steps} steps{duration}.")
 
     # While it runs
+
+    def _begin(self, run: RunFolder, config: RunConfig | None) -> None:
+        self.monitor.completed = None
+        self.monitor.begin(run.name, config)
+        self._curves_seen.promise()
 
     def _join(self) -> None:
         if self._session.is_training and self._session.run is not None:
