@@ -25,6 +25,12 @@ def _nobody_is_asked(monkeypatch):
     monkeypatch.setattr("napari_medcontext.widgets.session.ask_on_close", lambda *_: "stop")
 
 
+@pytest.fixture(autouse=True)
+def _beats_come_soon(monkeypatch):
+    # However slowly this machine draws, what follows a run is drawn before a test gives up.
+    monkeypatch.setattr("napari_medcontext.widgets.beat.LONGEST", 2.0)
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     return make_napari_viewer()

@@ -1,39 +1,97 @@
 import gc
 import time
 
+import pytest
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QWidget
 
-from napari_medcontext.widgets.beat import BEAT_MILLISECONDS, Beat
+from napari_medcontext.widgets import beat
+from napari_medcontext.widgets.beat import Beat
 from napari_medcontext.widgets.collector import ShortCollections
 
 
-def test_what_waits_for_the_beat_is_drawn_in_one_go(qtbot):
+class SlowToPaint(QWidget):
+    """A window that takes a while to compose."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds, self.painted = seconds, []
+
+    def paintEvent(self, event):  # noqa: N802 (Qt's name)
+        time.sleep(self.seconds)
+        self.painted.append(time.monotonic())
+
+
+@pytest.fixture
+def new_pace(monkeypatch):
+    """Nothing known of how long drawing takes, whatever was drawn before; beats come soon."""
+    monkeypatch.setattr(beat, "FIRST", 0.3)
+    monkeypatch.setattr(beat, "SHORTEST", 0.2)
+    beat._pace.cache_clear()
+    yield
+    beat._pace.cache_clear()
+
+
+def beats_within(qtbot, window, seconds):
+    """Ask for drawing all the time; return how often the window was drawn."""
+    follower = Beat(window, window.update)
+    before, end = len(window.painted), time.monotonic() + seconds
+    while time.monotonic() < end:
+        follower.start()
+        qtbot.wait(10)
+    return len(window.painted) - before
+
+
+def test_what_waits_for_the_beat_is_drawn_in_one_go(qtbot, new_pace):
     owner, drawn = QObject(), []
     for _ in range(3):
         Beat(owner, lambda: drawn.append(time.monotonic())).start()
-        qtbot.wait(130)
+        qtbot.wait(50)
     assert not drawn
-    qtbot.waitUntil(lambda: len(drawn) == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: len(drawn) == 3)
     assert max(drawn) - min(drawn) < 0.1
 
 
-def test_beat_comes_once_however_often_it_was_started_and_not_after_a_stop(qtbot):
+def test_beat_comes_once_however_often_it_was_started_and_not_after_a_stop(qtbot, new_pace):
     owner, drawn = QObject(), []
     often, stopped = (Beat(owner, lambda name=name: drawn.append(name)) for name in ("a", "b"))
     for _ in range(3):
         often.start()
     stopped.start()
     stopped.stop()
-    qtbot.wait(2 * BEAT_MILLISECONDS + 500)
+    qtbot.wait(1000)
     assert drawn == ["a"]
 
 
-def test_beat_does_not_outlive_its_owner(qtbot):
+def test_beat_does_not_outlive_its_owner(qtbot, new_pace):
     owner, drawn = QObject(), []
     Beat(owner, lambda: drawn.append(1)).start()
     owner.deleteLater()
-    qtbot.wait(BEAT_MILLISECONDS + 500)
+    qtbot.wait(800)
     assert not drawn
+
+
+def test_dear_drawing_makes_beats_rare(qtbot, new_pace, monkeypatch):
+    monkeypatch.setattr(beat, "LONGEST", 6.0)
+    # A twentieth of a second of painting is a fiftieth of 2.5 s.
+    window = SlowToPaint(0.05)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    beats_within(qtbot, window, 0.6)
+    assert beats_within(qtbot, window, 1.5) <= 1
+    window.seconds = 0.0
+    beats_within(qtbot, window, 3.0)
+    assert beats_within(qtbot, window, 1.5) >= 3
+
+
+def test_beats_are_never_further_apart_than_the_longest(qtbot, new_pace, monkeypatch):
+    monkeypatch.setattr(beat, "LONGEST", 0.4)
+    window = SlowToPaint(0.1)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    assert beats_within(qtbot, window, 3.0) >= 4
 
 
 def test_collections_are_short_until_the_last_has_left():
