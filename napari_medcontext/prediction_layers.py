@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +18,7 @@ from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.volume import Array, Volume
-from napari_medcontext.layer_data import (
-    class_attributes,
-)
+from napari_medcontext.layer_data import class_attributes
 from napari_medcontext.layer_geometry import (
     layer_grid,
     noted_of,
@@ -32,14 +30,41 @@ from napari_medcontext.scan_metadata import METADATA_KEY, ScanMetadata, scan_met
 _LayerType = TypeVar("_LayerType", Image, Labels)
 
 
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """Of what a prediction is, what made it, and what its layer is called.
+
+    ``run`` is the folder of the run that predicted: two runs of one name are two. ``spec`` is
+    that run's settings, of which the regions and the label of the unknown are noted.
+    """
+
+    image: Image
+    name: str
+    run: Path | None = None
+    spec: RunSpec | None = None
+
+    def noted(self, viewer: ViewerModel, class_names: Mapping[int, str]) -> ScanMetadata:
+        """Return what is noted of the prediction's layers."""
+        noted = noted_of(self.image, list(viewer.layers)) | {
+            "class_names": dict(class_names),
+            "prediction_of": self.image.name,
+            "prediction_run": None if self.run is None else str(self.run),
+        }
+        if self.spec is not None:
+            unknown = self.spec.config.data.ignore_label
+            noted |= {"regions": dict(self.spec.regions), "unknown_id": unknown}
+        return noted
+
+    def probability_name(self, class_name: str) -> str:
+        """Return what the layer of a class's probability is called."""
+        return f"{self.name} · {class_name}"
+
+
 def add_prediction(
     viewer: ViewerModel,
     volume: Volume,
-    image_layer: Image,
-    name: str,
+    provenance: Provenance,
     probabilities: Mapping[str, Array] | None = None,
-    run: Path | None = None,
-    spec: RunSpec | None = None,
 ) -> Labels:
     """Show a prediction on the image that it was made from.
 
@@ -53,33 +78,28 @@ def add_prediction(
         Where the image is.
     volume
         Predicted class ids on the image's grid, in any axis order.
-    image_layer
-        The image.
-    name
-        Of the labels layer.
+    provenance
+        The image, and what made the prediction.
     probabilities
         Class name to that class's probability, 0 to 1, axes as in ``volume``; they become
         hidden image layers.
-    run
-        The folder of the run that predicted: two runs of one name are two.
-    spec
-        That run's settings; its regions and its label of the unknown are noted.
 
     Raises
     ------
     ScanError
         If the prediction does not lie on the image's grid.
     """
-    predicted = _on_layer_axes(volume, image_layer, list(viewer.layers))
-    noted = noted_prediction(viewer, image_layer, volume.class_names, run, spec)
+    image = provenance.image
+    predicted = _on_layer_axes(volume, image, list(viewer.layers))
+    noted = provenance.noted(viewer, volume.class_names)
     for class_name, array in (probabilities or {}).items():
         turned = volume.with_array(np.asarray(array, np.float32)).reoriented(predicted.orientation)
         attributes = probability_attributes(class_name, volume.class_names)
-        layer_name = f"{name} · {class_name}"
-        _renew_or_add(viewer, Image, image_layer, layer_name, noted, turned.array, attributes)
-    data = as_label_array(predicted.array, name)
+        layer_name = provenance.probability_name(class_name)
+        _renew_or_add(viewer, Image, image, layer_name, noted, turned.array, attributes)
+    data = as_label_array(predicted.array, provenance.name)
     attributes = class_attributes(data, volume.class_names)
-    return _renew_or_add(viewer, Labels, image_layer, name, noted, data, attributes)
+    return _renew_or_add(viewer, Labels, image, provenance.name, noted, data, attributes)
 
 
 def add_variant(viewer: ViewerModel, prediction: Labels, data: Array, what: str) -> Labels:
@@ -118,25 +138,6 @@ def probability_attributes(class_name: str, class_names: Mapping[int, str]) -> d
         "contrast_limits": (0.0, 1.0),
         "visible": False,
     }
-
-
-def noted_prediction(
-    viewer: ViewerModel,
-    image_layer: Image,
-    class_names: Mapping[int, str],
-    run: Path | None,
-    spec: RunSpec | None,
-) -> ScanMetadata:
-    """Return what is noted of a prediction of an image, as ``add_prediction`` is told of it."""
-    noted = noted_of(image_layer, list(viewer.layers))
-    noted |= {
-        "class_names": dict(class_names),
-        "prediction_of": image_layer.name,
-        "prediction_run": None if run is None else str(run),
-    }
-    if spec is not None:
-        noted |= {"regions": dict(spec.regions), "unknown_id": spec.config.data.ignore_label}
-    return noted
 
 
 def _on_layer_axes(volume: Volume, image_layer: Image, layers: list[Layer]) -> Volume:

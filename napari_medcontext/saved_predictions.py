@@ -8,7 +8,6 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_medcontext.core.config import RunSpec
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.formats.ome_zarr import is_zarr
 from napari_medcontext.core.io import read_volume
@@ -16,8 +15,8 @@ from napari_medcontext.core.prediction_plan import probability_path
 from napari_medcontext.layer_data import LayerData
 from napari_medcontext.layer_geometry import finest, placement
 from napari_medcontext.prediction_layers import (
+    Provenance,
     add_prediction,
-    noted_prediction,
     probability_attributes,
 )
 from napari_medcontext.scan_metadata import METADATA_KEY, ScanMetadata
@@ -25,20 +24,13 @@ from napari_medcontext.study import StudyFile
 
 
 def add_saved_prediction(
-    viewer: ViewerModel,
-    path: Path,
-    image_layer: Image,
-    name: str,
-    run: Path,
-    spec: RunSpec | None,
-    *,
-    probabilities: bool,
+    viewer: ViewerModel, path: Path, provenance: Provenance, *, probabilities: bool
 ) -> Labels:
     """Show predicted labels of a file on their image; OME-Zarr stays in the file.
 
     Parameters
     ----------
-    viewer, image_layer, name, run, spec
+    viewer, provenance
         As ``add_prediction`` takes them.
     path
         The labels'.
@@ -51,40 +43,35 @@ def add_saved_prediction(
         If the prediction does not lie on the image's grid.
     """
     if is_zarr(path):
-        return _add_lazy(viewer, path, image_layer, name, run, spec, probabilities=probabilities)
+        return _add_lazy(viewer, path, provenance, probabilities=probabilities)
     labels = read_volume(path)
     maps = {
         class_name: read_volume(probability_path(path, class_id)).array
         for class_id, class_name in labels.class_names.items()
         if probabilities
     }
-    return add_prediction(viewer, labels, image_layer, name, maps, run, spec)
+    return add_prediction(viewer, labels, provenance, maps)
 
 
 def _add_lazy(
-    viewer: ViewerModel,
-    path: Path,
-    image_layer: Image,
-    name: str,
-    run: Path,
-    spec: RunSpec | None,
-    *,
-    probabilities: bool,
+    viewer: ViewerModel, path: Path, provenance: Provenance, *, probabilities: bool
 ) -> Labels:
     from napari_medcontext.zarr_layers import probability_layer, zarr_layers
 
+    image = provenance.image
     (labels,) = zarr_layers(StudyFile(path, "labels"))
     names = labels[1]["metadata"][METADATA_KEY]["class_names"]
-    noted = noted_prediction(viewer, image_layer, names, run, spec)
-    noted["prediction_name"] = name
+    noted = provenance.noted(viewer, names)
+    noted["prediction_name"] = provenance.name
     for class_id, class_name in names.items() if probabilities else ():
         opened = probability_layer(probability_path(path, class_id))
-        place = _lazy_place(opened, image_layer, noted)
         attributes = probability_attributes(class_name, names)
-        viewer.add_layer(Image(opened[0], name=f"{name} · {class_name}", **place, **attributes))
-    place = _lazy_place(labels, image_layer, noted)
+        attributes |= _lazy_place(opened, image, noted)
+        name = provenance.probability_name(class_name)
+        viewer.add_layer(Image(opened[0], name=name, **attributes))
     attributes = {key: labels[1][key] for key in ("colormap", "features") if key in labels[1]}
-    layer = Labels(labels[0], name=name, visible=image_layer.visible, **place, **attributes)
+    attributes |= _lazy_place(labels, image, noted)
+    layer = Labels(labels[0], name=provenance.name, visible=image.visible, **attributes)
     viewer.add_layer(layer)
     return layer
 

@@ -16,7 +16,7 @@ from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_data import image_layer_data, labels_layer_data
 from napari_medcontext.layer_volumes import layer_to_volume, to_source_orientation
 from napari_medcontext.pairing import pair_layers, scan_layers
-from napari_medcontext.prediction_layers import add_prediction
+from napari_medcontext.prediction_layers import Provenance, add_prediction
 from napari_medcontext.viewer_layers import add_volumes
 
 SHAPE = (7, 9, 11)
@@ -251,7 +251,9 @@ def test_prediction_lies_on_its_image_and_has_its_class_names(affine):
     volume = scan(affine)
     image, viewer = image_layer(volume), ViewerModel()
     viewer.add_layer(image)
-    layer = add_prediction(viewer, predicted_on(volume).reoriented("RAS"), image, "student")
+    layer = add_prediction(
+        viewer, predicted_on(volume).reoriented("RAS"), Provenance(image, "student")
+    )
     (marked,) = np.argwhere(layer.data == 2)
     assert image.data[tuple(marked)] == volume.array[1, 2, 8]
     np.testing.assert_allclose(layer.data_to_world(marked), image.data_to_world(marked))
@@ -268,10 +270,10 @@ def test_prediction_is_shown_where_its_scan_is(seen):
     image, viewer = image_layer(volume), ViewerModel()
     viewer.add_layer(image)
     image.visible = seen
-    layer = add_prediction(viewer, predicted_on(volume), image, "student")
+    layer = add_prediction(viewer, predicted_on(volume), Provenance(image, "student"))
     assert layer.visible == seen
     layer.visible = not seen
-    add_prediction(viewer, predicted_on(volume, 1), image, "student")
+    add_prediction(viewer, predicted_on(volume, 1), Provenance(image, "student"))
     assert layer.visible != seen
 
 
@@ -282,9 +284,9 @@ def test_second_prediction_renews_the_first_and_no_other_layer():
     other = image_layer(scan(name="scan 2"))
     for layer in (image, other, own):
         viewer.add_layer(layer)
-    first = add_prediction(viewer, predicted_on(volume), image, "student")
-    elsewhere = add_prediction(viewer, predicted_on(volume), other, "student")
-    again = add_prediction(viewer, predicted_on(volume, 1), image, "student")
+    first = add_prediction(viewer, predicted_on(volume), Provenance(image, "student"))
+    elsewhere = add_prediction(viewer, predicted_on(volume), Provenance(other, "student"))
+    again = add_prediction(viewer, predicted_on(volume, 1), Provenance(image, "student"))
     assert again is first
     assert again is not elsewhere
     assert len(viewer.layers) == 5
@@ -296,12 +298,12 @@ def test_prediction_that_the_user_renamed_or_locked_is_kept(keep):
     volume = scan()
     image, viewer = image_layer(volume), ViewerModel()
     viewer.add_layer(image)
-    first = add_prediction(viewer, predicted_on(volume), image, "student")
+    first = add_prediction(viewer, predicted_on(volume), Provenance(image, "student"))
     if keep == "rename":
         first.name = "my favourite"
     else:
         first.locked = True
-    second = add_prediction(viewer, predicted_on(volume, 1), image, "student")
+    second = add_prediction(viewer, predicted_on(volume, 1), Provenance(image, "student"))
     assert second is not first
     assert first.data.max() == 2
 
@@ -310,12 +312,12 @@ def test_prediction_that_the_user_corrected_is_kept_and_the_next_one_renewed():
     volume = scan()
     image, viewer = image_layer(volume), ViewerModel()
     viewer.add_layer(image)
-    corrected = add_prediction(viewer, predicted_on(volume), image, "student")
+    corrected = add_prediction(viewer, predicted_on(volume), Provenance(image, "student"))
     corrected.data_setitem(tuple(np.array([0]) for _ in range(3)), 1)
-    second = add_prediction(viewer, predicted_on(volume, 1), image, "student")
+    second = add_prediction(viewer, predicted_on(volume, 1), Provenance(image, "student"))
     assert second is not corrected
     assert (corrected.data[0, 0, 0], corrected.data.max(), second.data.max()) == (1, 2, 1)
-    assert add_prediction(viewer, predicted_on(volume), image, "student") is second
+    assert add_prediction(viewer, predicted_on(volume), Provenance(image, "student")) is second
     assert second.data.max() == 2
 
 
@@ -324,7 +326,9 @@ def test_predictions_of_two_runs_of_one_name_do_not_replace_each_other():
     image, viewer = image_layer(volume), ViewerModel()
     viewer.add_layer(image)
     first, second, again = (
-        add_prediction(viewer, predicted_on(volume), image, "run-1", run=Path(folder, "run-1"))
+        add_prediction(
+            viewer, predicted_on(volume), Provenance(image, "run-1", Path(folder, "run-1"))
+        )
         for folder in ("monday", "tuesday", "monday")
     )
     assert again is first
@@ -336,7 +340,7 @@ def test_prediction_of_an_image_moved_meanwhile_follows_the_image():
     image, viewer = image_layer(volume), ViewerModel()
     viewer.add_layer(image)
     image.translate = np.add(image.translate, (4, 0, 0))
-    layer = add_prediction(viewer, predicted_on(volume), image, "student")
+    layer = add_prediction(viewer, predicted_on(volume), Provenance(image, "student"))
     np.testing.assert_allclose(layer.translate, image.translate)
     np.testing.assert_allclose(layer_to_volume(layer).affine, layer_to_volume(image).affine)
 
@@ -346,7 +350,7 @@ def test_prediction_of_another_grid_is_refused_and_adds_nothing():
     image = viewer.add_layer(image_layer(scan()))
     elsewhere = predicted_on(scan(AFFINES["thick slices"]))
     with pytest.raises(ScanError, match="scan 1"):
-        add_prediction(viewer, elsewhere, image, "student", {"blood": np.zeros(SHAPE)})
+        add_prediction(viewer, elsewhere, Provenance(image, "student"), {"blood": np.zeros(SHAPE)})
     assert len(viewer.layers) == 1
 
 
@@ -356,7 +360,7 @@ def test_probabilities_are_hidden_image_layers_in_the_colour_of_their_class():
     image = viewer.add_layer(image_layer(volume))
     maps = {"blood": np.linspace(0, 1, volume.array.size).reshape(SHAPE)}
     for _ in range(2):
-        add_prediction(viewer, predicted_on(volume), image, "student", maps)
+        add_prediction(viewer, predicted_on(volume), Provenance(image, "student"), maps)
     (layer,) = [layer for layer in viewer.layers if layer.name == "student · blood"]
     assert len(viewer.layers) == 3
     assert (layer.visible, layer.blending, layer.contrast_limits) == (False, "additive", [0, 1])
@@ -413,7 +417,7 @@ def test_a_word_shared_by_chance_pairs_nothing():
 def test_labels_on_other_voxels_and_predictions_are_not_paired():
     volume, viewer = scan(), ViewerModel()
     image = viewer.add_layer(image_layer(volume))
-    prediction = add_prediction(viewer, predicted_on(volume), image, "scan 1 student")
+    prediction = add_prediction(viewer, predicted_on(volume), Provenance(image, "scan 1 student"))
     elsewhere = labels_layer(predicted_on(scan(AFFINES["thick slices"])))
     elsewhere.name = "scan 1 organs"
     assert pair_layers([image], [prediction, elsewhere]) == [(image, None)]
@@ -423,7 +427,7 @@ def test_what_was_predicted_or_kept_from_a_preview_is_no_scan_and_no_reference()
     volume, viewer = scan(), ViewerModel()
     image = viewer.add_layer(image_layer(volume))
     maps = {"blood": np.zeros(SHAPE)}
-    add_prediction(viewer, predicted_on(volume), image, "scan 1 student", maps)
+    add_prediction(viewer, predicted_on(volume), Provenance(image, "scan 1 student"), maps)
     kept = [Volume(volume.array, volume.affine, name) for name in ("preview: image", "masked")]
     ids = predicted_on(volume)
     labels = [Volume(ids.array, ids.affine, name) for name in ("preview: reference", "teacher")]

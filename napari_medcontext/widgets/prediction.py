@@ -27,6 +27,7 @@ from napari_medcontext.core.prediction_plan import (
 )
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.training_settings import DataSettings
+from napari_medcontext.prediction_layers import Provenance
 from napari_medcontext.saved_predictions import add_saved_prediction
 from napari_medcontext.snapshots import Scan, planned_cases, writer
 from napari_medcontext.widgets.child_work import ChildWork
@@ -119,10 +120,7 @@ class Prediction(ChildWork):
         shown = add_saved_prediction(
             self._viewer,
             event.labels,
-            image,
-            name,
-            self._run.path,
-            self._spec,
+            Provenance(image, name, self._run.path, self._spec),
             probabilities=event.probabilities is not None,
         )
         if not (image.visible and shown.visible):
