@@ -221,9 +221,9 @@ def pull_levers(learner: Learner, levers: Sequence[str]) -> None:
         elif lever in ("one_pass", "separate_passes"):
             learner._one_pass = lever == "one_pass"
         elif lever == "unfused":
-            (group,) = learner._optimizer.param_groups
+            (group,) = learner.descent.optimizer.param_groups
             kept = {key: group[key] for key in ("lr", "weight_decay")}
-            learner._optimizer = torch.optim.AdamW(group["params"], **kept)
+            learner.descent.optimizer = torch.optim.AdamW(group["params"], **kept)
         else:
             raise SystemExit(f"There is no lever “{lever}”, only {', '.join(LEVERS)}.")
 

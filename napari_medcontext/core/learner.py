@@ -1,4 +1,4 @@
-"""Student, teacher, mask token and optimizer, and the one step that moves them (Eqs. 1 to 6)."""
+"""Student, teacher and mask token, and the one step that moves them (Eqs. 1 to 6)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_medcontext.core.config import RunConfig
+from napari_medcontext.core.descent import Descent
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.losses import dice_bce, dice_ce
@@ -31,7 +32,6 @@ from napari_medcontext.core.parallel.batch_totals import batch_totals
 from napari_medcontext.core.parallel.team import Team
 from napari_medcontext.core.pretrained import LoadReport, load_matching
 from napari_medcontext.core.sampler import Batch
-from napari_medcontext.core.schedule import learning_rate_at
 from napari_medcontext.core.teacher import make_teacher, momentum_at, update_teacher
 from napari_medcontext.core.volume import Spacing
 from napari_medcontext.core.weights import Weights
@@ -130,35 +130,19 @@ class Learner:
         if membership is not None:
             table = torch.as_tensor(membership, device=compute.device)
             self._supervised = partial(dice_bce, membership=table)
-        self._parameters = [*self.student.parameters(), *self.token.parameters()]
-        self._peak_rate = (
-            config.training.learning_rate or network.learning_rate[config.network.size]
-        )
-        self._optimizer = torch.optim.AdamW(
-            self._parameters,
-            lr=self._peak_rate,
-            weight_decay=config.training.weight_decay,
-            # Not on Apple's, where older versions of torch have no such optimizer.
-            fused=compute.device.type in ("cpu", "cuda"),
-        )
-        self._scaler = torch.amp.GradScaler(
-            compute.device.type, enabled=compute.precision == "float16"
+        self.descent = Descent(
+            [*self.student.parameters(), *self.token.parameters()], config, compute
         )
 
     def learn(self, batch: Batch) -> StepResult:
         """Do one optimizer step on a batch, then move the teacher."""
-        settings = self._config.training
-        rate = learning_rate_at(
-            self.step, settings.steps, peak=self._peak_rate, warmup=settings.warmup_steps
-        )
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        rate = self.descent.begin(self.step)
         # Dropout must be the same whether a run was cut before this step or not.
-        torch.manual_seed(settings.seed * 1_000_003 + self.step + self._team.rank * RANK_STRIDE)
+        seed = self._config.training.seed
+        torch.manual_seed(seed * 1_000_003 + self.step + self._team.rank * RANK_STRIDE)
         self.student.train()
-        self._optimizer.zero_grad(set_to_none=True)
         losses = self._joined(self._backward(batch))
-        self._descend()
+        self.descent.descend()
         momentum = self._follow()
         self.step += 1
         return StepResult(
@@ -206,7 +190,7 @@ class Learner:
 
     def rest(self) -> dict[str, Any]:
         """Return what else is needed to go on exactly: the optimizer's state."""
-        return {"optimizer": self._optimizer.state_dict(), "scaler": self._scaler.state_dict()}
+        return self.descent.state()
 
     def restore(
         self, step: int, weights: dict[Weights, dict[str, Tensor]], rest: dict[str, Any]
@@ -217,21 +201,8 @@ class Learner:
         self.student.load_state_dict(student)
         if self.teacher is not None:
             self.teacher.load_state_dict(weights["teacher"])
-        self._optimizer.load_state_dict(rest["optimizer"])
-        self._lay_moments_out()
-        if self._scaler.is_enabled():
-            self._scaler.load_state_dict(rest["scaler"])
+        self.descent.restore(rest)
         self.step = step
-
-    def _lay_moments_out(self) -> None:
-        """Lay the optimizer's moments out as the weights are: its fused kernel takes that as given.
-
-        Those of a state that was saved by another version may be laid out otherwise.
-        """
-        for parameter, state in self._optimizer.state.items():
-            for name, value in state.items():
-                if value.shape == parameter.shape:
-                    state[name] = torch.empty_like(parameter).copy_(value)
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
         """Add up the gradients of a step (Eq. 4); return its unweighted losses.
@@ -272,7 +243,7 @@ class Learner:
                 totals,
             )
             del outputs
-            torch.autograd.backward(self._scaler.scale(total))
+            self.descent.add_gradients(total)
             losses |= {name: loss.detach() for name, loss in found.items()}
         return losses
 
@@ -286,13 +257,14 @@ class Learner:
         """Add up gradients and losses over all processes."""
         if self._team.size == 1:
             return losses
-        zero = torch.zeros((), dtype=self._parameters[0].dtype, device=self._compute.device)
-        gradients = [parameter.grad for parameter in self._parameters]
+        parameters = self.descent.parameters
+        zero = torch.zeros((), dtype=parameters[0].dtype, device=self._compute.device)
+        gradients = [parameter.grad for parameter in parameters]
         summed = self._team.summed(
             [*gradients, *(losses.get(name) for name in LOSSES)],
-            [*self._parameters, *(zero for _ in LOSSES)],
+            [*parameters, *(zero for _ in LOSSES)],
         )
-        for parameter, gradient in zip(self._parameters, summed, strict=False):
+        for parameter, gradient in zip(parameters, summed, strict=False):
             parameter.grad = gradient
         found = zip(LOSSES, summed[len(gradients) :], strict=True)
         return {name: loss for name, loss in found if loss is not None}
@@ -333,13 +305,6 @@ class Learner:
             return self.student(view)  # type: ignore[no-any-return]
         with self.token.hiding(self.student, masks):
             return self.student(view)  # type: ignore[no-any-return]
-
-    def _descend(self) -> None:
-        if self._config.training.gradient_clip:
-            self._scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_(self._parameters, self._config.training.gradient_clip)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
 
     def _follow(self) -> float:
         if self.teacher is None:
