@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from napari_medcontext.core.masking import AXES, check_masking, choose_axis
 from napari_medcontext.core.networks import check_patch_size
 from napari_medcontext.core.parallel.team import Team
 from napari_medcontext.core.prefetch import Prefetcher
+from napari_medcontext.core.preview_series import PreviewSeries
 from napari_medcontext.core.previews import PreviewMaker
 from napari_medcontext.core.run import RunFolder
 from napari_medcontext.core.sampler import PatchSampler
@@ -42,8 +44,6 @@ from napari_medcontext.core.timeline import Timeline
 from napari_medcontext.core.validation import validated_dice
 
 Question = Callable[[], bool]
-MAX_PREVIEW_SHARE = 0.1
-"""Previews of large scans come less often than asked, so that training keeps its pace."""
 PAUSE_POLL_SECONDS = 0.1
 
 
@@ -153,30 +153,34 @@ class _Training:
         if config.objective.has_masked_view:
             check_masking(config, self._mask_axis, dataset.spacing)
         self._learner = make_learner(config, dataset, run, compute, team)
-        self._previews: PreviewMaker | None = None
-        if dataset.preview is not None:
-            self._previews = PreviewMaker(
-                dataset.preview,
-                dataset.classes,
-                config,
-                self._mask_axis,
-                compute,
-                dataset.spacing,
-            )
         self._batches = Prefetcher(PatchSampler(dataset.training, config, team))
-        self._previewed, self._preview_cost = -np.inf, 0.0
         self._checkpoints = Checkpoints(run, self._learner, config, dataset)
         self._checkpoints.restore()
         team.align(self._learner.step, self._learner.tensors())
-        self._timeline: Timeline | None = None
-        if run is not None:
-            self._timeline = Timeline(run.path, config.training.kept_previews)
-            self._timeline.forget_after(self._learner.step)
+        self._previews = self._preview_series()
 
     def close(self) -> None:
         """End the prefetching thread and drop everything big."""
         self._batches.close()
         self.__dict__.clear()
+
+    def _preview_series(self) -> PreviewSeries | None:
+        """Return what makes previews; what was kept of steps that are done again is forgotten."""
+        timeline, config, dataset = None, self._config, self._dataset
+        if self._run is not None:
+            timeline = Timeline(self._run.path, config.training.kept_previews)
+            timeline.forget_after(self._learner.step)
+        if dataset.preview is None:
+            return None
+        maker = PreviewMaker(
+            dataset.preview,
+            dataset.classes,
+            config,
+            self._mask_axis,
+            self._compute,
+            dataset.spacing,
+        )
+        return PreviewSeries(maker, config.training.preview_every, timeline, dataset.classes.names)
 
     def events(self) -> Iterator[Event]:
         if self._learner.pretrained is not None:
@@ -199,8 +203,7 @@ class _Training:
             due = self._checkpoints.due(training.checkpoint_every)
             if last or new_best or asked or due:
                 yield from self._save_if_needed()
-            if self._preview_due(last):
-                yield from self._unless_stopped(self._preview)
+            yield from self._preview_if_due(last)
         self._team.tell(False)
         yield from self._save_if_needed()
         yield self._finished()
@@ -256,22 +259,11 @@ class _Training:
         except Cancelled:
             return
 
-    def _preview_due(self, last: bool) -> bool:
-        every = self._config.training.preview_every
-        if self._previews is None or every == 0:
-            return False
-        wait = max(every, self._preview_cost / MAX_PREVIEW_SHARE)
-        return last or time.monotonic() - self._previewed >= wait
-
-    def _preview(self) -> Event:
-        assert self._previews is not None
-        started = time.monotonic()
-        event = self._previews.make(self._learner, self._should_stop)
-        if self._timeline is not None:
-            self._timeline.keep(event, self._dataset.classes.names)
-        self._previewed = time.monotonic()
-        self._preview_cost = self._previewed - started
-        return event
+    def _preview_if_due(self, last: bool) -> Iterator[Event]:
+        previews = self._previews
+        if previews is not None and previews.is_due(last=last):
+            make = partial(previews.make, self._learner, self._should_stop)
+            yield from self._unless_stopped(make)
 
     def _validate(self) -> Event:
         by_class = validated_dice(
