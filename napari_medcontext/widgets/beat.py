@@ -14,7 +14,7 @@ FIRST = 2.0
 """Seconds to the next beat as long as it is not known how dear drawing is."""
 SHORTEST, LONGEST = 1.0, 6.0
 """Seconds that beats are apart at least and at most."""
-DRAWING_SHARE = 0.02
+DRAWING_SHARE = 0.01
 """Of the window's time; the training loses several times as much, since all cores draw."""
 AFTER_PAINTING = -1000
 """Priority of an event: Qt posts those that paint with -1."""
@@ -63,7 +63,7 @@ class _Pace(QObject):
         if not self._timer.isActive():
             self._timer.start()
 
-    def customEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt's name)
+    def customEvent(self, event: QEvent) -> None:
         """Learn, once what was drawn is composed, how long that took."""
         seconds = (time.perf_counter() - self._began) / DRAWING_SHARE
         self._timer.setInterval(int(1000 * min(max(seconds, SHORTEST), LONGEST)))

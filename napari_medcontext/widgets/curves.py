@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import lazy_loader
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_medcontext.core.events import Event, RunStarted, StepFinished, ValidationFinished
 from napari_medcontext.widgets.beat import Beat
 
-# A dock that opens, with no curve as yet, need not wait for it.
-pg = lazy_loader.load("pyqtgraph")
+if TYPE_CHECKING:
+    import pyqtgraph as pg
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 LOSS_COLOURS = {
@@ -42,6 +45,10 @@ class Curves(QWidget):
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._beat = Beat(self, self._draw)
         self._is_new = True
+
+    def prepare(self) -> None:
+        """Load what draws curves, beside the window: from a cold disk it takes half a second."""
+        Thread(target=import_module, args=("pyqtgraph",), daemon=True).start()
 
     def receive(self, event: Event) -> None:
         """Add what an event says; a run that goes on forgets the steps it does again."""
@@ -86,6 +93,8 @@ class Curves(QWidget):
         self, plot: pg.PlotWidget, name: str, step: int, value: float, colour: str, title: str
     ) -> None:
         if name not in self._lines:
+            import pyqtgraph as pg
+
             symbol = {"symbol": "o", "symbolSize": 5} if name == "dice" else {}
             self._lines[name] = plot.plot(pen=pg.mkPen(colour, width=2), name=title, **symbol)
             self._points[name] = ([], [])
@@ -112,6 +121,9 @@ class Curves(QWidget):
 
 
 def _plot(title: str) -> pg.PlotWidget:
+    # A dock that opens, with no curve as yet, need not wait for it.
+    import pyqtgraph as pg
+
     plot = pg.PlotWidget(background=None)
     plot.setLabel("bottom", "step")
     plot.setLabel("left", title)

@@ -55,9 +55,11 @@ class RunMonitor(QObject):
         self._session = session
         self._steps, self._paused = 0, False
         self._step = 0
+        self._learning = ""
+        """What is said while nothing else is to be told."""
         self._part: StudyProgress | None = None
         """Which training of a comparison is under way."""
-        self._beat = Beat(self, self._tell_step)
+        self._beat = Beat(self, self._show_step)
         self._pace: Pace | None = None
         self.pause_button = button(
             "train_pause", "Pause", "Wait after the current step; press again to go on.", self.pause
@@ -67,7 +69,7 @@ class RunMonitor(QObject):
         )
         self.progress = QProgressBar()
         self.progress.setObjectName("train_progress")
-        self.progress.setTextVisible(False)
+        self.progress.setFormat("")
         self.message = label("train_message")
         self.curves = Curves()
         session.event_received.connect(self._receive)
@@ -98,6 +100,7 @@ class RunMonitor(QObject):
         self._part = None
         self._paused, self._pace = False, None if config is None else Pace(config)
         self.curves.clear()
+        self.curves.prepare()
         self.progress.setRange(0, 0)
         self.message.setText(f"Preparing {name}…")
         self._show_state(running=True)
@@ -144,20 +147,25 @@ class RunMonitor(QObject):
             case RunStarted(steps=steps, first_step=first):
                 self._steps, self._paused = steps, False
                 self.progress.setRange(0, steps)
-                self.progress.setValue(first)
+                self._step = first
+                self._show_step()
+                self._learning = f"Training {event.network} on {event.device}."
+                self._tell(self._learning)
                 self._show_state()
             case StepFinished():
                 self._follow_step(event)
             case Paused(step=step):
                 self._paused = True
                 self._beat.stop()
-                self.progress.setValue(step)
+                self._step = step
                 if self._pace is not None:
                     self._pace.wait()
+                self._show_step()
                 self._tell(f"Paused after step {step} of {self._steps}.")
                 self._show_state()
             case Resumed():
                 self._paused = False
+                self._tell(self._learning)
                 self._show_state()
             case Warned(message=message):
                 show_info(message)
@@ -170,6 +178,7 @@ class RunMonitor(QObject):
         of_run = self._steps if self._session.run is not None else event.step
         self.progress.setRange(0, self._part.total if self._part else max(1, of_run))
         self.progress.setValue(event.step)
+        self.progress.setFormat("")
         self._paused = False
         if self._pace is not None:
             self._pace.remember()
@@ -197,12 +206,16 @@ class RunMonitor(QObject):
         self._step = event.step
         self._beat.start()
 
-    def _tell_step(self) -> None:
+    def _show_step(self) -> None:
+        """Say on the bar how far the run is: a label's text would lay out the whole dock anew."""
+        # Qt paints a new value at once, and composes the window for it, where it may.
+        self.progress.setUpdatesEnabled(False)
         self.progress.setValue(self._step)
-        self._tell(f"Step {self._step} of {self._steps}{self._time_left()}")
+        self.progress.setFormat(f"Step {self._step} of {self._steps}{self._time_left()}")
+        self.progress.setUpdatesEnabled(True)
 
     def _tell(self, text: str) -> None:
-        """Say how far the run is, and in a comparison which of its trainings that is."""
+        """Say how it goes, and in a comparison with which of its trainings."""
         part = self._part
         lead = f"Training {part.done + 1} of {part.total}, {part.name}. " if part else ""
         self.message.setText(f"{lead}{text}")

@@ -17,7 +17,7 @@ class SlowToPaint(QWidget):
         super().__init__()
         self.seconds, self.painted = seconds, []
 
-    def paintEvent(self, event):  # noqa: N802 (Qt's name)
+    def paintEvent(self, event):
         time.sleep(self.seconds)
         self.painted.append(time.monotonic())
 
@@ -73,8 +73,8 @@ def test_beat_does_not_outlive_its_owner(qtbot, new_pace):
 
 def test_dear_drawing_makes_beats_rare(qtbot, new_pace, monkeypatch):
     monkeypatch.setattr(beat, "LONGEST", 6.0)
-    # A twentieth of a second of painting is a fiftieth of 2.5 s.
-    window = SlowToPaint(0.05)
+    # A fortieth of a second of painting is a hundredth of 2.5 s.
+    window = SlowToPaint(0.025)
     qtbot.addWidget(window)
     window.show()
     qtbot.waitExposed(window)
