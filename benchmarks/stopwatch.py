@@ -7,18 +7,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 TARGET_MS = 100.0
 
 
 def waited(happened: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Let the window live until something happened."""
-    until = time.perf_counter() + seconds
+    """Let the window live until something happened.
+
+    As in Qt's own loop the thread sleeps while there is no event: one that went on looking for
+    events would keep the interpreter from the threads that it waits for.
+    """
+    late = QTimer(singleShot=True, interval=int(1000 * seconds))
+    late.start()
     while not happened():
-        if time.perf_counter() > until:
+        if not late.isActive():
             raise TimeoutError
-        QApplication.processEvents()
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
 
 class Stopwatch:
