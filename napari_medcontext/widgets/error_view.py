@@ -184,6 +184,9 @@ class ErrorView(QWidget):
         there = found is not None and pair is not None
         for control in (self.worst_button, self.next_button, self.style):
             control.setEnabled(there)
+        # Before anything is found they are empty frames.
+        for picture in (self.curve, self.largest):
+            picture.setVisible(there)
         self._fill_list(found.largest if found is not None and there else ())
         self.curve.show_values(found.by_slice if found is not None and there else ())
         self.legend.setText(_legend_text(found) if found is not None and there else "")
