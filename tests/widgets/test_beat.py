@@ -2,12 +2,16 @@ import gc
 import time
 
 import pytest
-from qtpy.QtCore import QObject
+from dock_helpers import docked
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
+from napari_medcontext.core.events import RunStarted, StepFinished
 from napari_medcontext.widgets import beat
 from napari_medcontext.widgets.beat import Beat
 from napari_medcontext.widgets.collector import ShortCollections
+from napari_medcontext.widgets.session import session_of
+from napari_medcontext.widgets.train import TrainDock
 
 
 class SlowToPaint(QWidget):
@@ -20,6 +24,18 @@ class SlowToPaint(QWidget):
     def paintEvent(self, event):
         time.sleep(self.seconds)
         self.painted.append(time.monotonic())
+
+
+class Updates(QObject):
+    """Counts how often a window is composed."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def eventFilter(self, watched, event):
+        self.count += event.type() == QEvent.Type.UpdateRequest
+        return False
 
 
 @pytest.fixture
@@ -92,6 +108,32 @@ def test_beats_are_never_further_apart_than_the_longest(qtbot, new_pace, monkeyp
     window.show()
     qtbot.waitExposed(window)
     assert beats_within(qtbot, window, 3.0) >= 4
+
+
+def test_window_is_composed_once_for_all_that_a_step_changes(qtbot, new_pace, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    dock = docked(viewer, TrainDock)
+    dock.monitor.curves.began.disconnect()  # the dock scrolls to its curves once
+    dock.monitor.begin("run", dock.config())
+    told = session_of(viewer).event_received.emit
+    spacing = (1.0, 1.0, 1.0)
+    told(RunStarted(0, 90, "cpu", "float32", 1, "unet", "medcontext", "z", {}, spacing, False))
+    updates = Updates()
+    viewer.window._qt_window.installEventFilter(updates)
+
+    def step(number):
+        told(StepFinished(number, {"dice_ce": 1 / number}, 0.9, 1e-3, 0.1))
+        qtbot.waitUntil(lambda: dock.progress.value() == number)
+        qtbot.wait(300)
+
+    # The first draws what is there for the first time, the fourth begins to tell the time left.
+    for number in (1, 2, 3, 4):
+        step(number)
+    updates.count = 0
+    for number in (5, 6, 7):
+        step(number)
+    assert dock.progress.text().startswith("Step 7 of 90 · ")
+    assert updates.count <= 5
 
 
 def test_collections_are_short_until_the_last_has_left():
