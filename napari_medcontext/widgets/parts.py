@@ -165,6 +165,41 @@ class WrappedLabel(QLabel):
         self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
 
 
+class StillLabel(QWidget):
+    """A text that may change all the time: what lies round it is laid out when its height changes.
+
+    Each text of a ``QLabel`` has its window laid out and drawn anew. This one's parent has no
+    layout that would ask for it.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__()
+        self._label = QLabel(text, self)
+        self._label.setObjectName(name)
+        self._label.setWordWrap(True)
+        self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def text(self) -> str:
+        """Return what is shown."""
+        return self._label.text()
+
+    def setText(self, text: str) -> None:  # as Qt's own labels have it
+        """Show another text."""
+        self._label.setText(text)
+        if self.isVisible():
+            self._make_room()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # Qt's own name
+        """Break the lines anew."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        height = self._label.heightForWidth(self.width())
+        self.setFixedHeight(height)
+        self._label.resize(self.width(), height)
+
+
 def label(name: str, text: str = "") -> QLabel:
     """Return a text that breaks its lines and can be copied."""
     made = WrappedLabel(text)

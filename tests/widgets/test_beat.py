@@ -1,15 +1,17 @@
 import gc
 import time
 
+import numpy as np
 import pytest
 from dock_helpers import docked
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
-from napari_medcontext.core.events import RunStarted, StepFinished
+from napari_medcontext.core.events import PreviewReady, RunStarted, StepFinished
 from napari_medcontext.widgets import beat
 from napari_medcontext.widgets.beat import Beat
 from napari_medcontext.widgets.collector import ShortCollections
+from napari_medcontext.widgets.preview import PreviewDock
 from napari_medcontext.widgets.session import session_of
 from napari_medcontext.widgets.train import TrainDock
 
@@ -113,11 +115,15 @@ def test_beats_are_never_further_apart_than_the_longest(qtbot, new_pace, monkeyp
 def test_window_is_composed_once_for_all_that_a_step_changes(qtbot, new_pace, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     dock = docked(viewer, TrainDock)
+    preview = docked(viewer, PreviewDock)
     dock.monitor.curves.began.disconnect()  # the dock scrolls to its curves once
     dock.monitor.begin("run", dock.config())
     told = session_of(viewer).event_received.emit
     spacing = (1.0, 1.0, 1.0)
     told(RunStarted(0, 90, "cpu", "float32", 1, "unet", "medcontext", "z", {}, spacing, False))
+    image, labels = np.zeros((4, 4, 4), np.float32), np.zeros((4, 4, 4), np.uint8)
+    with qtbot.waitSignal(preview.panels.shown, timeout=120_000):
+        told(PreviewReady(0, "scan 1", np.eye(4), image, image, labels, labels))
     updates = Updates()
     viewer.window._qt_window.installEventFilter(updates)
 
@@ -133,6 +139,7 @@ def test_window_is_composed_once_for_all_that_a_step_changes(qtbot, new_pace, ma
     for number in (5, 6, 7):
         step(number)
     assert dock.progress.text().startswith("Step 7 of 90 · ")
+    assert "s ago" in preview.header.text()
     assert updates.count <= 5
 
 
