@@ -27,6 +27,8 @@ from napari_medcontext.widgets.docks import open_dock
 PLUGIN = "napari-medcontext"
 WINDOW = (1680, 1120)
 SECONDS = 900.0
+SETTLING = 1.5
+"""Seconds after which animations and late drawings are over."""
 
 
 class Tour:
@@ -38,10 +40,12 @@ class Tour:
         A real viewer with the scan and its labels open.
     out
         Folder for pictures and tables.
+    settling
+        Seconds in which the window comes to rest before it is looked at.
     """
 
-    def __init__(self, viewer: napari.Viewer, out: Path) -> None:
-        self.viewer, self.out = viewer, out
+    def __init__(self, viewer: napari.Viewer, out: Path, settling: float = SETTLING) -> None:
+        self.viewer, self.out, self.settling = viewer, out, settling
         self.pictures: dict[str, Path] = {}
         out.mkdir(parents=True, exist_ok=True)
         viewer.window.resize(*WINDOW)
@@ -165,11 +169,11 @@ class Tour:
         before = section.mask
         act()
         self._wait("the mask to be drawn", lambda: section.mask is not before)
-        self._settle(0.5)
+        self._settle()
 
     def _move(self, slider: Any, value: int) -> None:
         slider.setValue(slider.maximum())
-        self._settle(0.5)
+        self._settle()
         slider.setValue(value)
 
     def _press(self, button: QWidget, done: Any) -> None:
@@ -190,8 +194,8 @@ class Tour:
             QApplication.processEvents()
             time.sleep(0.005)
 
-    def _settle(self, seconds: float = 1.5) -> None:
-        until = time.monotonic() + seconds
+    def _settle(self) -> None:
+        until = time.monotonic() + self.settling
         self._wait("time to pass", lambda: time.monotonic() > until)
 
     def _named(self, name: str) -> Path:
@@ -208,6 +212,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("run", "scan", "labels", "prediction", "out"):
         parser.add_argument(name, type=Path)
+    text = "seconds in which the window comes to rest before a picture; default: %(default)s"
+    parser.add_argument("--settling", type=float, default=SETTLING, help=text)
     options = parser.parse_args()
     viewer = napari.Viewer(title=PLUGIN)
     scan, labels, prediction = (
@@ -215,7 +221,7 @@ def main() -> None:
         for path in (options.scan, options.labels, options.prediction)
     )
     prediction.visible = False
-    tour = Tour(viewer, options.out)
+    tour = Tour(viewer, options.out, options.settling)
     tour.inspect(options.run, scan, labels)
     tour.compare(prediction, labels)
     viewer.close()

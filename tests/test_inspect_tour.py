@@ -36,7 +36,7 @@ def assert_tour_shows_all(images: Path, labels: Path, settings: dict, folder: Pa
     own = {"XDG_CONFIG_HOME": str(folder / "config"), "NAPARI_CONFIG": str(folder / "napari.yaml")}
     files = (run, scan, labels / scan.name, predicted / scan.name, out)
     done = subprocess.run(
-        [*SCREEN_OF_ITS_OWN, sys.executable, TOUR, *files],
+        [*SCREEN_OF_ITS_OWN, sys.executable, TOUR, *files, "--settling", "0.3"],
         env=os.environ | own,
         capture_output=True,
         text=True,
@@ -53,7 +53,6 @@ def assert_tour_shows_all(images: Path, labels: Path, settings: dict, folder: Pa
         assert all(row["hd95_definition"] == "directed" for row in csv.DictReader(file))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_tour_of_the_sample_study(tmp_path):
     study = write_study(tmp_path / "study", count=2).parent
