@@ -82,6 +82,8 @@ def test_failed_work_exits_with_its_own_code(finished_run, study, tmp_path):
         (["train"], "--out"),
         (["train", "--out", "x"], "Name the scans"),
         (["train", "--resume", "nowhere"], "is no run folder"),
+        (["train", "--images", "a", "--labels", ".", "--out", "x"], "a is not a folder"),
+        (["check", "--images", "a", "--labels", "."], "a is not a folder"),
         (["evaluate", "--predictions", "a", "--labels", "b", "--out", "c"], "is not a folder"),
     ],
 )

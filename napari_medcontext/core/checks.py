@@ -10,6 +10,10 @@ from napari_medcontext.core.volume import Volume, grid_distance, same_grid
 
 RESAMPLE = "let the training resample them (--resample, in the Train dock “Resample onto the scan”)"
 """What to do about labels on another grid."""
+MOST_CLASSES = 1000
+"""Labels of more are an image; the finest atlases of the brain have some 400."""
+COUNTED_VOXELS = 1_000_000
+"""Of so many it is enough to know how many values they have."""
 
 
 def checked_image(image: Volume) -> Volume:
@@ -60,7 +64,8 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
     ------
     ScanError
         If shape or geometry differ from the scan's, ids are negative or not whole, the
-        layer is empty, or there is one class only, what is unknown left out.
+        layer is empty, or there is one class only, what is unknown left out; if they are an
+        image, and not labels.
     """
     if labels.shape != image.shape:
         raise ScanError(
@@ -93,4 +98,20 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
             f"The labels “{labels.name}” hold one class only, {highest}, in every voxel; there "
             "is nothing to tell it from. Leave the background 0."
         )
+    _refuse_image(labels, image, highest)
     return labels.with_array(ids)
+
+
+def _refuse_image(labels: Volume, image: Volume, highest: int) -> None:
+    """Refuse intensities that are whole numbers, as those of most scanners are."""
+    remedy = "Choose the labels that were drawn on the scan."
+    if np.array_equal(labels.array, image.array):
+        raise ScanError(f"The labels “{labels.name}” are the scan “{image.name}” itself. {remedy}")
+    if highest <= MOST_CLASSES:
+        return
+    values = labels.array.reshape(-1)[:: max(1, labels.array.size // COUNTED_VOXELS)]
+    if (count := len(np.unique(values))) > MOST_CLASSES:
+        raise ScanError(
+            f"The labels “{labels.name}” hold {count:,} different values or more, as an image "
+            f"does: labels have one whole number for each class. {remedy}"
+        )

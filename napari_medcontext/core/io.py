@@ -224,7 +224,8 @@ def _squeezed(shape: tuple[int, ...], dimensions: int, path: Path) -> tuple[int,
         squeezed = squeezed[:-1]
     if len(squeezed) != dimensions:
         raise ScanError(
-            f"{path} has {len(shape)} dimensions {shape}; a scan must have {dimensions}. "
-            "Split channels or time points into files of their own."
+            f"{path} has {len(shape)} dimensions {shape}; a scan or labels must have "
+            f"{dimensions}. Split channels or time points into files of their own, and join a map "
+            "for each structure into one of class ids."
         )
     return squeezed

@@ -147,6 +147,16 @@ def halves(clinic):
     clinic.labels[1] = clinic.labels[1].with_array(array)
 
 
+def image_as_labels(clinic):
+    scan = clinic.images[1]
+    clinic.images[1] = clinic.labels[1] = scan.with_array(scan.array + np.int16(3000))
+
+
+def noise_as_labels(clinic):
+    array = np.random.default_rng(0).integers(0, 4000, clinic.labels[1].shape)
+    clinic.labels[1] = clinic.labels[1].with_array(array.astype(np.int16))
+
+
 def put(index, value):
     def change(array):
         array[index] = value
@@ -178,6 +188,8 @@ FAULTS = [
     stopping("scan", nan),
     stopping("labels", halves),
     stopping("labels", elsewhere),
+    stopping("labels", image_as_labels),
+    stopping("labels", noise_as_labels),
     stopping("same scan", copied_scan),
     stopping("same labels", copied_labels),
     pytest.param("constant", True, lambda c: c.paint(1, put(..., 7)), id="constant"),
@@ -263,6 +275,15 @@ def test_command_tells_findings_and_by_its_code_whether_they_stop_a_training(cli
     result = called(*scans)
     assert result.exit_code == 1
     assert "the very same labels" in result.output
+
+
+def test_command_tells_a_few_of_many_alike_and_counts_the_others(clinic, tmp_path):
+    clinic.draw(1, lambda array: [put((4 + k, 20, 10), 10 + k)(array) for k in range(8)])
+    clinic.check(tmp_path)
+    told = called("--images", tmp_path / "images", "--labels", tmp_path / "labels").output
+    assert told.count("1 voxels at the spacing") == 5
+    assert "3 more: tiny structure." in told
+    assert "0 findings would stop" in told
 
 
 def test_command_tells_what_a_training_will_take(clinic, tmp_path):
