@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,8 @@ Probe = Annotated[
         help="Do a few real training steps, to measure the time and memory of the whole.",
     ),
 ]
+MOST_OF_A_KIND = 5
+"""So many odd findings of one kind are told, and the rest counted."""
 STYLES = {True: ("Stops", "bold red"), False: ("Odd", "yellow")}
 
 
@@ -56,13 +59,25 @@ def finds_what_stops(
         with console.status("Measuring a training step"):
             checked = with_forecast(checked)
     findings = [*_left_over(given["images"], given["labels"]), *checked.findings]
-    for finding in findings:
-        label, style = STYLES[finding.stops]
-        say(console, f"{finding.what} {finding.remedy}".strip(), label=label, style=style)
+    _tell(findings, console)
     say(console, _summary(findings, sum(case.role != "unused" for case in cases)))
     if checked.forecast is not None:
         say(console, str(checked.forecast))
     return checked.stops
+
+
+def _tell(findings: Sequence[Finding], console: Console) -> None:
+    """Tell what stops, and a few of each kind that is odd: a hundred classes may all be small."""
+    kinds: Counter[str] = Counter()
+    for finding in findings:
+        kinds[finding.kind] += not finding.stops
+        if finding.stops or kinds[finding.kind] <= MOST_OF_A_KIND:
+            label, style = STYLES[finding.stops]
+            say(console, f"{finding.what} {finding.remedy}".strip(), label=label, style=style)
+    for kind, count in kinds.items():
+        if count > MOST_OF_A_KIND:
+            label, style = STYLES[False]
+            say(console, f"{count - MOST_OF_A_KIND} more: {kind}.", label=label, style=style)
 
 
 def _left_over(images: Path | None, labels: Path | None) -> Sequence[Finding]:
