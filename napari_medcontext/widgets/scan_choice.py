@@ -114,7 +114,10 @@ def preflight(
     if problem:
         return f"⚠ {problem}"
     if not training:
-        return "Open scans with their labels, and set some to “training”."
+        return (
+            "Open scans with their labels, and set some to “training”. Labels that were opened "
+            "alone are an image to napari: right-click the layer, and choose Convert to Labels."
+        )
     spacing = layer_grid(training[0].image, layers).reoriented("RAS").spacing
     sizes = " × ".join(f"{size:.3g}" for size in spacing)
     others = [
