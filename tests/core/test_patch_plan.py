@@ -205,6 +205,7 @@ def folder(tmp_path, tiny_config, cases):
     return PlanFolder(tmp_path / "plan").create(spec)
 
 
+@pytest.mark.slow
 def test_plan_is_made_from_files_with_real_steps(folder):
     *before, last = execute(folder.path)
     assert last.reason == "completed", last

@@ -133,6 +133,7 @@ def lazy(viewer, tmp_path):
     return viewer.layers["big"]
 
 
+@pytest.mark.slow
 def test_scan_in_zarr_is_predicted_from_file_to_file_and_shown_lazily(
     viewer, finished_run, qtbot, temporary, lazy, monkeypatch
 ):
@@ -174,6 +175,7 @@ def test_scan_in_zarr_is_predicted_from_file_to_file_and_shown_lazily(
     assert "big · finished student [1]" in viewer.layers
 
 
+@pytest.mark.slow
 def test_scan_in_zarr_that_was_moved_is_taken_from_where_it_is_shown(
     viewer, finished_run, qtbot, lazy
 ):
