@@ -53,9 +53,9 @@ def paired_cases(
     bare = [case.image.name for case in found if case.name not in drawn]
     if bare and not _same_folder(images, unlabelled):
         raise ScanError(
-            f"{labels} has no file of the same name for {', '.join(bare)}. Give the labels the "
-            "names of their scans, move these scans elsewhere, or name the folder of scans that "
-            "shall join without labels (--unlabelled)."
+            f"{labels} has no file of the same name for {', '.join(bare)}. Add the labels, "
+            "under the names of their scans, move these scans elsewhere, or name the folder of "
+            "scans that shall join without labels (--unlabelled)."
         )
     cases = tuple(
         case.model_copy(update={"labels": drawn[case.name].absolute()})

@@ -105,7 +105,8 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
 def _refuse_image(labels: Volume, image: Volume, highest: int) -> None:
     """Refuse intensities that are whole numbers, as those of most scanners are."""
     remedy = "Choose the labels that were drawn on the scan."
-    if np.array_equal(labels.array, image.array):
+    # A scan that is read lazily is compared once it is held, away from the window.
+    if isinstance(image.array, np.ndarray) and np.array_equal(labels.array, image.array):
         raise ScanError(f"The labels “{labels.name}” are the scan “{image.name}” itself. {remedy}")
     if highest <= MOST_CLASSES:
         return
