@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from napari_medcontext.core.channels import require_channels
 from napari_medcontext.core.checks import checked_labels
 from napari_medcontext.core.config import Case, Role
@@ -35,7 +33,7 @@ class Scan:
     @property
     def is_held(self) -> bool:
         """Whether its channels' voxels are in memory."""
-        return all(isinstance(each.array, np.ndarray) for each in (self.image, *self.further))
+        return all(channel.is_held for channel in (self.image, *self.further))
 
 
 def planned_cases(scans: Sequence[Scan], folder: Path) -> tuple[Case, ...]:

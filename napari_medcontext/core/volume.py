@@ -82,6 +82,11 @@ class Volume:
         """Volume of one voxel in millilitres."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
+    @property
+    def is_held(self) -> bool:
+        """Whether its voxels are in memory, and not left unread."""
+        return isinstance(self.array, np.ndarray)
+
     def held(self) -> Volume:
         """Return it with its voxels in memory; they are read now if they were left unread.
 
@@ -90,7 +95,7 @@ class Volume:
         ScanError
             If that fails.
         """
-        if isinstance(self.array, np.ndarray):
+        if self.is_held:
             return self
         try:
             return replace(self, array=np.asarray(self.array))
