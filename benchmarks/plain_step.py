@@ -15,9 +15,9 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
 from napari_medcontext.core.config import RunConfig
-from napari_medcontext.core.learner import MASK_STREAM
 from napari_medcontext.core.losses import labels_at
 from napari_medcontext.core.masking import draw_mask
+from napari_medcontext.core.masking.step_masks import MASK_STREAM
 from napari_medcontext.core.networks import build_network, find_network
 from napari_medcontext.core.outputs import Outputs, finest
 from napari_medcontext.core.sampler import Batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,8 +17,8 @@ from napari_medcontext.core.descent import Descent
 from napari_medcontext.core.device import Compute
 from napari_medcontext.core.errors import SettingsError
 from napari_medcontext.core.losses import dice_bce, dice_ce
-from napari_medcontext.core.masking import draw_mask, mask_unit
 from napari_medcontext.core.masking.sites import make_token
+from napari_medcontext.core.masking.step_masks import StepMasks
 from napari_medcontext.core.networks import build_network, find_network
 from napari_medcontext.core.objective import (
     LOSSES,
@@ -36,10 +36,8 @@ from napari_medcontext.core.teacher import make_teacher, momentum_at, update_tea
 from napari_medcontext.core.volume import Spacing
 from napari_medcontext.core.weights import Weights
 
-MASK_STREAM = 1
-"""Keeps the masks' random numbers apart from the patches' of the same seed and step."""
 PLAN_STREAM = 2
-"""Keeps the choice of the samples that are masked apart from those."""
+"""Keeps the choice of the samples that are masked apart from other random numbers of a step."""
 RANK_STRIDE = 1 << 40
 """Keeps dropout in one process apart from that in another, at any step of any run."""
 
@@ -98,7 +96,6 @@ class Learner:
         team: Team | None = None,
     ) -> None:
         self._config = config
-        self._mask_axis = mask_axis
         self._compute = compute
         self._team = team or Team()
         self.step = 0
@@ -119,7 +116,7 @@ class Learner:
         self.pretrained: LoadReport | None = None
         if config.network.pretrained is not None and not resumed:
             self.pretrained = load_matching(self.student, config.network.pretrained)
-        self._spacing = spacing
+        self._masks = StepMasks(config, mask_axis, spacing, self._team)
         self.token = make_token(config, self.student, spacing, channels)
         self.teacher = make_teacher(self.student) if config.objective.has_teacher else None
         # Whole and masked samples of one view are one batch, which layers may mix. Two views in
@@ -152,29 +149,9 @@ class Learner:
     def masks(
         self, batch_size: int, shape: tuple[int, int, int], labels: Tensor | None = None
     ) -> Tensor:
-        """Draw one mask a sample for the current step, ``(B, 1, x, y, z)``, on the device.
-
-        A mask depends on the seed, the step and the sample's place in the batch alone, and
-        where structures are hidden on that sample's labels, ``(B, 1, x, y, z)``.
-        """
-        masking, unit = self._config.masking, mask_unit(self._config)
-        seed = self._config.training.seed
-        known: Sequence[npt.NDArray[np.uint8] | None] = [None] * batch_size
-        if labels is not None and masking.scheme == "structure":
-            known = list(labels[:, 0].to("cpu", torch.uint8).numpy())
-        drawn = [
-            draw_mask(
-                masking,
-                shape,
-                spacing=self._spacing,
-                axis=self._mask_axis,
-                rng=np.random.default_rng([seed, self.step, index, MASK_STREAM]),
-                labels=known[place],
-                unit=unit,
-            )
-            for place, index in enumerate(self._team.own(batch_size * self._team.size))
-        ]
-        return torch.as_tensor(np.stack(drawn))[:, None].to(self._compute.device)
+        """Draw one mask a sample for the current step, ``(B, 1, x, y, z)``, on the device."""
+        drawn = self._masks.draw(self.step, batch_size, shape, labels)
+        return drawn.to(self._compute.device)
 
     def tensors(self) -> list[Tensor]:
         """Return all that is learned, and what goes with it."""

@@ -1,7 +1,7 @@
 """What is hidden of a scan (Eq. 1): where, in pieces of which size, and what stands there.
 
-This package imports no torch, so that a window may draw masks; the modules ``token`` and
-``sites`` do.
+This package imports no torch, so that a window may draw masks; the modules ``token``,
+``sites`` and ``step_masks`` do.
 """
 
 from napari_medcontext.core.masking.axis import AXES, choose_axis
