@@ -100,4 +100,4 @@ def _summary(findings: Sequence[Finding], scans: int) -> str:
     stopping = sum(finding.stops for finding in findings)
     if not findings:
         return f"Nothing is wrong or odd with {scans} scans."
-    return f"{stopping} findings would stop a training, {len(findings) - stopping} are odd."
+    return f"Findings that would stop a training: {stopping}; odd ones: {len(findings) - stopping}."

@@ -283,7 +283,7 @@ def test_command_tells_a_few_of_many_alike_and_counts_the_others(clinic, tmp_pat
     told = called("--images", tmp_path / "images", "--labels", tmp_path / "labels").output
     assert told.count("1 voxels at the spacing") == 5
     assert "3 more: tiny structure." in told
-    assert "0 findings would stop" in told
+    assert "Findings that would stop a training: 0" in told
 
 
 def test_command_tells_what_a_training_will_take(clinic, tmp_path):
