@@ -10,7 +10,7 @@ from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.events import InspectionReady
 from napari_medcontext.widgets.inspection import Question
 from napari_medcontext.widgets.inspector import Inspector, MakeAsk
-from napari_medcontext.widgets.parts import button, label, row, shortcut
+from napari_medcontext.widgets.parts import Text, button, row, shortcut
 
 LOADING = "Loading the run and the scan; this takes some seconds, the first time only…"
 WAITING = "Waiting until what was asked before is answered…"
@@ -64,7 +64,7 @@ class AskBar(QWidget):
         self.progress.setRange(0, 100)
         self.progress.setTextVisible(False)
         self.progress.setVisible(False)
-        self.message = label(f"{name}_message")
+        self.message = Text(f"{name}_message")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(self.ask_button, self.cancel_button))

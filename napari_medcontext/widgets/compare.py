@@ -29,7 +29,7 @@ from napari_medcontext.widgets.compare_choice import CompareChoice
 from napari_medcontext.widgets.comparison import Meaning, Outcome, evaluated
 from napari_medcontext.widgets.error_view import ErrorView
 from napari_medcontext.widgets.figure import canvas_figure, save_figure
-from napari_medcontext.widgets.parts import button, label, row
+from napari_medcontext.widgets.parts import Text, button, row
 from napari_medcontext.widgets.score_table import ScoreTable, class_swatch, summary_text
 from napari_medcontext.widgets.scoring_choice import ScoringChoice
 from napari_medcontext.widgets.session import real_viewer
@@ -153,9 +153,9 @@ class CompareDock(QWidget):
         )
         self.table = ScoreTable()
         self.table.row_chosen.connect(self._show_errors)
-        self.summary = label("compare_summary", _HINT)
-        self.caption = label("compare_caption")
-        self.error = label("compare_error")
+        self.summary = Text("compare_summary", _HINT)
+        self.caption = Text("compare_caption")
+        self.error = Text("compare_error")
         self.error.setStyleSheet("color: #e0533d;")
         self.error.hide()
         self.errors = ErrorView(self._viewer)

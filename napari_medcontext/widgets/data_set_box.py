@@ -11,7 +11,7 @@ from napari_medcontext.core.config import Case
 from napari_medcontext.core.data_presets import DataPreset, data_presets, load_split, parted
 from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.widgets.forms import field_label
-from napari_medcontext.widgets.parts import LongList, choices, label, row
+from napari_medcontext.widgets.parts import LongList, Text, choices, row
 from napari_medcontext.widgets.scan_table import ScanTable
 
 OTHER = "none of the known ones"
@@ -38,7 +38,7 @@ class DataSetBox(QWidget):
         self._scans = scans
         known = [(preset.title, name) for name, preset in data_presets().items()]
         self.box = choices("train_data_set", TIP, [(OTHER, None), *known], LongList())
-        self.message = label("train_data_set_message")
+        self.message = Text("train_data_set_message")
         self.message.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

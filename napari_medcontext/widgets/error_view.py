@@ -33,7 +33,7 @@ from napari_medcontext.widgets.error_layers import (
     show_boxes,
     show_errors,
 )
-from napari_medcontext.widgets.parts import button, choices, label, row, shortcut, tick_box
+from napari_medcontext.widgets.parts import Text, button, choices, row, shortcut, tick_box
 from napari_medcontext.widgets.slice_curve import SliceCurve
 from napari_medcontext.widgets.slice_jump import look_at_voxel, shown_slice
 
@@ -83,7 +83,7 @@ class ErrorView(QWidget):
         self._renew()
 
     def _build(self) -> None:
-        self.title = label("errors_title", HINT)
+        self.title = Text("errors_title", HINT)
         self.errors_box = tick_box(
             "errors_show", "Show errors", "Show right, missed and invented voxels as a layer."
         )
@@ -112,7 +112,7 @@ class ErrorView(QWidget):
             "errors_next", "Next error", "Go to the next largest error.", self.go_next
         )
         shortcut(self.next_button, "Alt+N")
-        self.legend = label("errors_legend")
+        self.legend = Text("errors_legend")
         self.largest = QListWidget()
         self.largest.setObjectName("errors_largest")
         self.largest.setToolTip("The largest errors. Press one to go there.")

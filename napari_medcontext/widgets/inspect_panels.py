@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_medcontext.core.events import PreviewReady
 from napari_medcontext.widgets.panel_controls import PanelControls
 from napari_medcontext.widgets.panels import PanelViewer
-from napari_medcontext.widgets.parts import button, label, row
+from napari_medcontext.widgets.parts import Text, button, row
 from napari_medcontext.widgets.preview import TITLES, keep, panels_of
 
 
@@ -30,7 +30,7 @@ class InspectPanels(QWidget):
         self._shown: tuple[PreviewReady, Mapping[int, str]] | None = None
         self.panels = PanelViewer(TITLES)
         self.panels.follow(viewer)
-        self.header = label("inspect_header")
+        self.header = Text("inspect_header")
         self.controls = PanelControls("inspect", self.panels, self.header.text)
         self.keep_button = button(
             "inspect_keep",

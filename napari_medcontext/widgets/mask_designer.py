@@ -33,7 +33,7 @@ from napari_medcontext.widgets.latest import Latest
 from napari_medcontext.widgets.mask_plan import TrainingPlan, train_dock, training_plan
 from napari_medcontext.widgets.mask_words import described
 from napari_medcontext.widgets.organ_table import Column, OrganRow, OrganTable
-from napari_medcontext.widgets.parts import WholeBox, button, label, row, shortcut, tick_box
+from napari_medcontext.widgets.parts import Text, WholeBox, button, row, shortcut, tick_box
 
 WHAT = "mask"
 FIELDS = ("scheme", "ratio", "ratio_range", "block_size", "block_size_mm", "axis", "site")
@@ -147,7 +147,7 @@ class MaskDesigner(QWidget):
             self._turn,
         )
         shortcut(self.volume_button, "Alt+Shift+V")
-        self.message = label("mask_message")
+        self.message = Text("mask_message")
         self.table = OrganTable("mask_table", COLUMNS)
         self.table.setVisible(False)
         self.use_button = button(

@@ -14,7 +14,7 @@ from napari_medcontext.core.events import Event, RunFinished, StudyProgress
 from napari_medcontext.core.region_tables import Regions
 from napari_medcontext.core.study.plan import StudyFolder
 from napari_medcontext.snapshots import Scan, planned_cases, writer
-from napari_medcontext.widgets.parts import button, label, row
+from napari_medcontext.widgets.parts import Text, button, row
 from napari_medcontext.widgets.report_window import ReportWindow
 from napari_medcontext.widgets.run_monitor import RunMonitor
 from napari_medcontext.widgets.run_names import first_free
@@ -79,7 +79,7 @@ class MethodTrial(QWidget):
             self.show_report,
         )
         self.report_button.setEnabled(False)
-        self.plan = label("train_trial_plan")
+        self.plan = Text("train_trial_plan")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(self.start_button, self.resume_button, self.report_button, None))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut, QWheelEvent
+from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut, QShowEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QCheckBox,
@@ -143,37 +143,17 @@ def folder_chooser(
     return line, button(f"{dock}_browse", "…", "Choose the run's folder.", browse)
 
 
-class WrappedLabel(QLabel):
-    """A text that breaks its lines, and is never lower than they are.
+class Text(QWidget):
+    """A text that breaks its lines, can be copied, and has just the height of its lines.
 
-    Inside of nested layouts and folds Qt gives it the height of a wider text, and squeezes what
-    lies beneath.
+    Each text of a ``QLabel`` has its window laid out and drawn anew, and inside of nested layouts
+    and folds it gets the height of a wider text. This one holds a label in no layout: what lies
+    round it is laid out only when its height changes.
     """
 
-    def setText(self, text: str) -> None:  # Qt's own name
-        """Show another text."""
-        super().setText(text)
-        if self.isVisible():
-            self._make_room()
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # Qt's own name
-        """Break the lines anew."""
-        super().resizeEvent(event)
-        self._make_room()
-
-    def _make_room(self) -> None:
-        self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
-
-
-class StillLabel(QWidget):
-    """A text that may change all the time: what lies round it is laid out when its height changes.
-
-    Each text of a ``QLabel`` has its window laid out and drawn anew. This one's parent has no
-    layout that would ask for it.
-    """
-
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str = "") -> None:
         super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._label = QLabel(text, self)
         self._label.setObjectName(name)
         self._label.setWordWrap(True)
@@ -189,24 +169,20 @@ class StillLabel(QWidget):
         if self.isVisible():
             self._make_room()
 
+    def showEvent(self, event: QShowEvent | None) -> None:  # Qt's own name
+        """Make room for what was set out of sight."""
+        super().showEvent(event)
+        self._make_room()
+
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # Qt's own name
         """Break the lines anew."""
         super().resizeEvent(event)
         self._make_room()
 
     def _make_room(self) -> None:
-        height = self._label.heightForWidth(self.width())
+        height = max(0, self._label.heightForWidth(self.width()))  # -1 where there is no text
         self.setFixedHeight(height)
         self._label.resize(self.width(), height)
-
-
-def label(name: str, text: str = "") -> QLabel:
-    """Return a text that breaks its lines and can be copied."""
-    made = WrappedLabel(text)
-    made.setObjectName(name)
-    made.setWordWrap(True)
-    made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return made
 
 
 def row(*widgets: QWidget | None) -> QHBoxLayout:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QV
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.patch_plan import PatchPlan
 from napari_medcontext.core.patch_plan.words import HEADS, TIPS, plan_cells
-from napari_medcontext.widgets.parts import button, label, row, tick_box
+from napari_medcontext.widgets.parts import Text, button, row, tick_box
 from napari_medcontext.widgets.patch_box import show_patch
 from napari_medcontext.widgets.patch_planning import PatchPlanning
 from napari_medcontext.widgets.patch_plot import PatchPlot
@@ -102,7 +102,7 @@ class PatchPlanner(QWidget):
             "Do a few real training steps with each size, up to about 3 minutes in all.",
         )
         self.probe_box.setChecked(True)
-        self.message = label("planner_message")
+        self.message = Text("planner_message")
         self.table = QTableWidget(0, len(HEADS))
         self.table.setObjectName("planner_table")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

@@ -24,9 +24,9 @@ from napari_medcontext.layer_channels import channel_layers
 from napari_medcontext.pairing import scan_layers
 from napari_medcontext.widgets.parts import (
     TICKS,
+    Text,
     button,
     choices,
-    label,
     row,
     tick_box,
 )
@@ -136,7 +136,7 @@ class PredictDock(QWidget):
         )
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
-        self.message = label("predict_message", "Choose a run and tick the scans to predict.")
+        self.message = Text("predict_message", "Choose a run and tick the scans to predict.")
         self._lay_out()
 
     def _lay_out(self) -> None:

@@ -18,7 +18,7 @@ from napari_medcontext.widgets.beat import Beat
 from napari_medcontext.widgets.panel_controls import PanelControls
 from napari_medcontext.widgets.panel_layers import Panel
 from napari_medcontext.widgets.panels import PanelViewer
-from napari_medcontext.widgets.parts import StillLabel, button, row
+from napari_medcontext.widgets.parts import Text, button, row
 from napari_medcontext.widgets.session import real_viewer, session_of
 
 DOCK_NAME = "Preview (napari-medcontext)"
@@ -68,7 +68,7 @@ class PreviewDock(QWidget):
                 self._on_event(session.recent[kind])
 
     def _build(self) -> None:
-        self.header = StillLabel("preview_header", WAITING)
+        self.header = Text("preview_header", WAITING)
         layout = QVBoxLayout(self)
         layout.addWidget(self.header)
         layout.addWidget(self.panels, stretch=1)

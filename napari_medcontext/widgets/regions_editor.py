@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLay
 from napari_medcontext.core.errors import MedContextError, SettingsError
 from napari_medcontext.core.regions import checked_regions
 from napari_medcontext.widgets.fold import Fold
-from napari_medcontext.widgets.parts import button, label, row
+from napari_medcontext.widgets.parts import Text, button, row
 
 Regions = Mapping[str, tuple[int, ...]]
 ClassNames = Mapping[int, str]
@@ -50,7 +50,7 @@ class RegionsEditor(Fold):
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.verticalHeader().hide()
         self.table.setFixedHeight(TABLE_HEIGHT)
-        self.message = label("train_regions_message")
+        self.message = Text("train_regions_message")
         self._lay_out()
         self.table.itemChanged.connect(self._follow)
         self._follow()
@@ -87,7 +87,7 @@ class RegionsEditor(Fold):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(label("train_regions_explanation", EXPLANATION))
+        layout.addWidget(Text("train_regions_explanation", EXPLANATION))
         layout.addWidget(self.table)
         layout.addLayout(
             row(

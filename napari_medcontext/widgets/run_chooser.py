@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_medcontext.core.bundles import is_bundle, require_source
 from napari_medcontext.core.errors import RunError
 from napari_medcontext.core.run import RunFolder
-from napari_medcontext.widgets.parts import folder_chooser, label, row
+from napari_medcontext.widgets.parts import Text, folder_chooser, row
 
 REST_MILLISECONDS = 400
 """A path that is being typed is looked at once it rests for so long."""
@@ -36,7 +36,7 @@ class RunChooser(QWidget):
             "Folder of a run; one that is still training works too."
             + " So does a MONAI bundle." * bundles,
         )
-        self.message = label(f"{dock}_run_message")
+        self.message = Text(f"{dock}_run_message")
         self.message.setVisible(False)
         self._rest = QTimer(self, singleShot=True, interval=REST_MILLISECONDS)
         self._rest.timeout.connect(self._look)

@@ -27,7 +27,7 @@ from napari_medcontext.core.run import RunFolder
 from napari_medcontext.widgets.beat import Beat
 from napari_medcontext.widgets.curves import Curves
 from napari_medcontext.widgets.pace import Pace, minutes_text
-from napari_medcontext.widgets.parts import button, label
+from napari_medcontext.widgets.parts import Text, button
 from napari_medcontext.widgets.run_log import logged_events
 from napari_medcontext.widgets.session import Session
 
@@ -70,7 +70,7 @@ class RunMonitor(QObject):
         self.progress = QProgressBar()
         self.progress.setObjectName("train_progress")
         self.progress.setFormat("")
-        self.message = label("train_message")
+        self.message = Text("train_message")
         self.curves = Curves()
         session.event_received.connect(self._receive)
 

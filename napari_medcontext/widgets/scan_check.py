@@ -15,7 +15,7 @@ from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.volume import Volume
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.widgets.latest import Latest
-from napari_medcontext.widgets.parts import button, label, row
+from napari_medcontext.widgets.parts import Text, button, row
 from napari_medcontext.widgets.scan_choice import in_use
 from napari_medcontext.widgets.scan_table import ScanTable
 
@@ -71,8 +71,8 @@ class ScanCheck(QWidget):
             "Set the scans of the chosen finding to “unused”.",
             self.leave_out,
         )
-        self.message = label("train_check_message")
-        self.forecast = label("train_forecast")
+        self.message = Text("train_check_message")
+        self.forecast = Text("train_forecast")
         self.forecast.setToolTip(
             "Measured in a process of its own, with the settings as they were."
         )

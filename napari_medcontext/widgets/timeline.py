@@ -13,7 +13,7 @@ from napari_medcontext.core.timeline import Timeline
 from napari_medcontext.widgets.inspect_inputs import InspectInputs
 from napari_medcontext.widgets.inspect_panels import InspectPanels
 from napari_medcontext.widgets.latest import Latest
-from napari_medcontext.widgets.parts import button, label, row
+from napari_medcontext.widgets.parts import Text, button, row
 from napari_medcontext.widgets.session import session_of
 
 MILLISECONDS_A_STEP = 500
@@ -109,7 +109,7 @@ class TimelineView(QWidget):
         QShortcut(QKeySequence("Alt+Shift+P"), self, activated=self.play_button.toggle)
         self.back_button = self._arrow("timeline_back", "◂", -1, "Left")
         self.forth_button = self._arrow("timeline_forth", "▸", 1, "Right")
-        self.message = label("timeline_message", NO_RUN)
+        self.message = Text("timeline_message", NO_RUN)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(self.back_button, self.slider, self.forth_button, self.play_button))

@@ -22,7 +22,7 @@ from napari_medcontext.widgets.docks import Dock, open_dock
 from napari_medcontext.widgets.forms import field_label
 from napari_medcontext.widgets.method_trial import MethodTrial, TrialInputs
 from napari_medcontext.widgets.pace import about_text, expected_seconds
-from napari_medcontext.widgets.parts import button, choices, folder_chooser, label, row, text_line
+from napari_medcontext.widgets.parts import Text, button, choices, folder_chooser, row, text_line
 from napari_medcontext.widgets.patch_section import PatchSection
 from napari_medcontext.widgets.preferences import load_preferences, save_preferences
 from napari_medcontext.widgets.regions_editor import RegionsEditor
@@ -169,14 +169,14 @@ class TrainDock(QWidget):
             "one layer is one scan",
         )
         self.data_set = DataSetBox(self.scans)
-        self.preflight = label("train_preflight")
+        self.preflight = Text("train_preflight")
         self.settings = SettingsPanel()
         self.patches = PatchSection(self._viewer, self.scans, self.settings)
         self.check = ScanCheck(self.scans, self._viewer.layers, self.config)
         self._valid = RunConfig()
         """The settings when they were last without fault."""
         self.regions = RegionsEditor(lambda: present_classes(self.scans.rows()))
-        self.estimate = label("train_estimate")
+        self.estimate = Text("train_estimate")
         self.runner = choices(
             "train_runner",
             "In the background: a process of its own, which keeps napari fluid and may outlive "

@@ -50,6 +50,16 @@ def new_pace(monkeypatch):
     beat._pace.cache_clear()
 
 
+@pytest.fixture
+def slow_window(qtbot):
+    """A window in sight that takes a fortieth of a second to compose."""
+    window = SlowToPaint(0.025)
+    qtbot.addWidget(window)
+    window.show()
+    qtbot.waitExposed(window)
+    return window
+
+
 def beats_within(qtbot, window, seconds):
     """Ask for drawing all the time; return how often the window was drawn."""
     follower = Beat(window, window.update)
@@ -89,27 +99,20 @@ def test_beat_does_not_outlive_its_owner(qtbot, new_pace):
     assert not drawn
 
 
-def test_dear_drawing_makes_beats_rare(qtbot, new_pace, monkeypatch):
+def test_dear_drawing_makes_beats_rare(qtbot, new_pace, slow_window, monkeypatch):
     monkeypatch.setattr(beat, "LONGEST", 6.0)
     # A fortieth of a second of painting is a hundredth of 2.5 s.
-    window = SlowToPaint(0.025)
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitExposed(window)
-    beats_within(qtbot, window, 0.6)
-    assert beats_within(qtbot, window, 1.5) <= 1
-    window.seconds = 0.0
-    beats_within(qtbot, window, 3.0)
-    assert beats_within(qtbot, window, 1.5) >= 3
+    beats_within(qtbot, slow_window, 0.6)
+    assert beats_within(qtbot, slow_window, 1.5) <= 1
+    slow_window.seconds = 0.0
+    beats_within(qtbot, slow_window, 3.0)
+    assert beats_within(qtbot, slow_window, 1.5) >= 3
 
 
-def test_beats_are_never_further_apart_than_the_longest(qtbot, new_pace, monkeypatch):
+def test_beats_are_never_further_apart_than_the_longest(qtbot, new_pace, slow_window, monkeypatch):
     monkeypatch.setattr(beat, "LONGEST", 0.4)
-    window = SlowToPaint(0.1)
-    qtbot.addWidget(window)
-    window.show()
-    qtbot.waitExposed(window)
-    assert beats_within(qtbot, window, 3.0) >= 4
+    slow_window.seconds = 0.1
+    assert beats_within(qtbot, slow_window, 3.0) >= 4
 
 
 def test_window_is_composed_once_for_all_that_a_step_changes(qtbot, new_pace, make_napari_viewer):
