@@ -11,12 +11,10 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from napari.viewer import Viewer
 from qtpy.compat import isalive
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
-    QScrollArea,
-    QSplitter,
     QVBoxLayout,
     QWidget,
 )
@@ -29,6 +27,7 @@ from napari_medcontext.widgets.compare_choice import CompareChoice
 from napari_medcontext.widgets.comparison import Meaning, Outcome, evaluated
 from napari_medcontext.widgets.error_view import ErrorView
 from napari_medcontext.widgets.figure import canvas_figure, save_figure
+from napari_medcontext.widgets.halves import Halves
 from napari_medcontext.widgets.parts import Text, button, row
 from napari_medcontext.widgets.score_table import ScoreTable, class_swatch, summary_text
 from napari_medcontext.widgets.scoring_choice import ScoringChoice
@@ -187,21 +186,14 @@ class CompareDock(QWidget):
         layout.addWidget(self.cleaning)
         layout.addWidget(self.compare_button)
         layout.addWidget(self.error)
-        layout.addWidget(self.table, stretch=1)
+        layout.addWidget(self.table)
         layout.addWidget(self.summary)
         layout.addWidget(self.caption)
         buttons = self.copy_button, self.save_button, self.picture_button, self.all_button
         layout.addLayout(row(*buttons, None))
-        # A laptop's screen is not high enough for both halves at once.
-        lower = QScrollArea()
-        lower.setWidgetResizable(True)
-        lower.setFrameShape(QScrollArea.Shape.NoFrame)
-        lower.setWidget(self.errors)
-        halves = QSplitter(Qt.Orientation.Vertical)
-        halves.addWidget(scores)
-        halves.addWidget(lower)
-        halves.setStretchFactor(0, 3)
-        halves.setStretchFactor(1, 2)
+        layout.addStretch()
+        halves = Halves(scores, self.errors)
+        self.errors.shown.connect(halves.open_lower)
         QVBoxLayout(self).addWidget(halves)
 
     def _compare_cleaned(self, layer: Labels) -> None:

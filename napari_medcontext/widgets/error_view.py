@@ -259,7 +259,9 @@ class ErrorView(QWidget):
 
 
 def _legend_text(found: ErrorsFound) -> str:
+    # A line may break between two entries, and not within one.
     return "&nbsp;&nbsp; ".join(
-        f"<span style='color:{ERROR_COLOURS[kind]}'>■</span> {KIND_NAMES[kind]}"
+        f"<span style='color:{ERROR_COLOURS[kind]}'>■</span>&nbsp;"
+        + KIND_NAMES[kind].replace(" ", "&nbsp;")
         for kind in kinds_of(found)
     )

@@ -8,7 +8,13 @@ from html import escape
 from napari.layers import Labels
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+)
 
 from napari_medcontext.core.metrics import METRICS
 from napari_medcontext.core.scores import ClassScore, summarise
@@ -45,6 +51,7 @@ _OF_SEVERAL = ("case", "gain")
 _VOLUME_DECIMALS = 1
 _SWATCH = QSize(14, 14)
 _ROW_HEIGHT = 24
+_LEAST_ROWS = 3
 _CELL_MARGIN = 16
 
 
@@ -79,6 +86,16 @@ class ScoreTable(QTableWidget):
         self.sortItems(-1)
         self._tell_several(False)
         self.itemSelectionChanged.connect(self._tell_choice)
+        # As high as its rows: what is free below them is for the errors.
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
+
+    def sizeHint(self) -> QSize:  # Qt's own name
+        """Return a size with room for all rows."""
+        hint = super().sizeHint()
+        header, bar = self.horizontalHeader().sizeHint(), self.horizontalScrollBar().sizeHint()
+        rows = max(self.verticalHeader().length(), _LEAST_ROWS * _ROW_HEIGHT)
+        hint.setHeight(header.height() + rows + bar.height() + 2 * self.frameWidth())
+        return hint
 
     def show_scores(self, scores: list[ClassScore], layer: Labels) -> None:
         """Show these scores instead, with the colours of this layer's classes.
@@ -97,6 +114,7 @@ class ScoreTable(QTableWidget):
                 self.setItem(row, column, item)
         self._tell_several(len({score.case for score in scores}) > 1)
         self.setSortingEnabled(True)
+        self.updateGeometry()
 
     def _tell_several(self, several: bool) -> None:
         for column, name in enumerate(_COLUMNS):

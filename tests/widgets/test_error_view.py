@@ -131,7 +131,7 @@ def test_all_classes_show_one_in_the_place_of_another(viewer, dock, qtbot):
     with qtbot.waitSignal(dock.errors.shown, timeout=60_000):
         dock.all_button.click()
     assert (errors_of(viewer)[2, 4:6, 4:6] == OTHER_CLASS).all()
-    assert "another class" in dock.errors.legend.text()
+    assert "another&nbsp;class" in dock.errors.legend.text()
 
 
 def test_outline_boxes_and_switching_off(viewer, dock, qtbot, prediction):
