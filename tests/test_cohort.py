@@ -56,6 +56,7 @@ def assert_each_is_done_once(out, scans):
     assert {path.name for path in out.iterdir()} == {*good, "predicted.csv"}
 
 
+@pytest.mark.slow
 def test_case_of_a_killed_worker_is_done_again_by_another_once(archive, finished_run, tmp_path):
     scans, out = archive(good=4), tmp_path / "out"
     with medcontext("predict", finished_run.path, scans, "--out", out, "--workers", 2) as process:

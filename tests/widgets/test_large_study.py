@@ -47,6 +47,7 @@ def dock(viewer, tmp_path, monkeypatch):
     return dock
 
 
+@pytest.mark.slow
 def test_scans_are_read_one_by_one_beside_the_window(dock, qtbot, tmp_path):
     assert [row.role for row in dock.scans.rows()] == ["training"] * 3
     assert dock.reads == []

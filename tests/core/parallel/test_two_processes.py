@@ -62,6 +62,7 @@ def done(run, placement, reason="completed"):
     return events
 
 
+@pytest.mark.slow
 def test_run_goes_on_in_two_processes_as_it_would_in_one(make):
     whole = steps_of(done(make("whole", 4, **STEADY), ALONE))
     run = make("run", 4, **STEADY)
@@ -83,6 +84,7 @@ def test_run_goes_on_in_two_processes_as_it_would_in_one(make):
     assert others() == []
 
 
+@pytest.mark.slow
 def test_process_that_dies_ends_the_others_and_the_run_goes_on_without_it(make):
     run = make(steps=100_000)
     # Closed whatever fails here: what is left of a training would hold the next one up.
