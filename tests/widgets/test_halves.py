@@ -1,8 +1,8 @@
 import pytest
-from napari_medcontext.widgets.halves import Halves
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_medcontext.widgets.halves import Halves
 from napari_medcontext.widgets.score_table import ScoreTable
 
 HEIGHT = 900
