@@ -18,6 +18,9 @@ from napari_medcontext.layer_data import data_over
 from napari_medcontext.layer_geometry import layer_grid, noted_of, placement, world_matrix
 from napari_medcontext.scan_metadata import METADATA_KEY, scan_metadata
 
+HAIR = 1e-3
+"""Of a slice's thickness: too little to be seen, and far more than numbers are rounded by."""
+
 _LayerType = TypeVar("_LayerType", Image, Labels, Shapes)
 
 
@@ -77,6 +80,8 @@ def show_on(
     metadata = {METADATA_KEY: noted_of(layer, list(viewer.layers))}
     place = placement(layer) | {"metadata": metadata}
     lies = world_matrix(layer)
+    if layer_type is Shapes:
+        place["affine"] = _never_halfway(layer)
     return _shown(viewer, layer_type, data, f"{about} · {what}", what, place, lies, attributes)
 
 
@@ -112,6 +117,18 @@ def box_slices(box: Sequence[tuple[float, float]]) -> list[Array]:
         np.array([(index, *corner) for corner in corners])
         for index in range(math.ceil(first), math.floor(last) + 1)
     ]
+
+
+def _never_halfway(layer: Layer) -> Affine:
+    """Return a layer's affine, moved a hair along its slices.
+
+    napari shows a shape as long as it is nearer than half a slice: halfway between two, where the
+    slider stops when another layer begins half a voxel off, it would show neither.
+    """
+    first, second = (np.array(layer.data_to_world((index, 0, 0))) for index in (0, 1))
+    matrix = np.array(layer.affine.affine_matrix)
+    matrix[:-1, -1] += HAIR * (second - first)
+    return matrix
 
 
 def slice_position(

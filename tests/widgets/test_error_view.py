@@ -42,12 +42,12 @@ def dock(viewer, qtbot, prediction, reference):
     return dock
 
 
-def add(viewer, array, name, **medcontext):
+def add(viewer, array, name, beginning=100.0, **medcontext):
     return viewer.add_labels(
         array,
         name=name,
         scale=SCALE,
-        translate=(100.0, 0.0, 0.0),
+        translate=(beginning, 0.0, 0.0),
         units=("mm",) * 3,
         metadata={"medcontext": medcontext},
     )
@@ -150,6 +150,24 @@ def test_outline_boxes_and_switching_off(viewer, dock, qtbot, prediction):
     dock.errors.errors_box.setChecked(False)
     assert shown_over(viewer, BOXES) is shown_over(viewer, ERRORS) is None
     assert prediction in viewer.layers
+
+
+@pytest.mark.parametrize("beginning", [100.0, 97.5, 98.7])
+def test_boxes_are_seen_wherever_the_slider_stops_beside_other_layers(
+    viewer, dock, qtbot, beginning
+):
+    add(viewer, np.zeros((20, 20, 30), np.uint8), "another", beginning)
+    look_at(dock, qtbot, 0)
+    dock.errors.boxes_box.setChecked(True)
+    boxes = shown_over(viewer, BOXES)
+    seen = []
+    for step in range(viewer.dims.nsteps[0]):
+        viewer.dims.set_current_step(0, step)
+        # What napari draws of a layer of shapes, it tells nowhere else.
+        if len(boxes._data_view.displayed_vertices):
+            seen.append(viewer.dims.point[0])
+    # Class 1 is wrong on slices 2, 3 and 5 of the reference.
+    assert seen == pytest.approx([110, 115, 125], abs=2.5)
 
 
 def test_layers_of_the_user_stay_as_they_are(viewer, dock, qtbot, prediction, reference):
