@@ -41,9 +41,10 @@ $(INSTALLED): setup.cfg constraints.txt | system
 	$(PIP) install -c constraints.txt -e '.[all,test,lint]'
 	@touch $@
 
+# Files in their own order: by default those with one test, the longest of all, would run last and alone.
 .PHONY: test
 test: install ## run the tests, without the long ones
-	$(HEADLESS) OMP_NUM_THREADS=1 $(XVFB) $(PYTHON) -m pytest -m "not slow" $(PARALLEL) --dist loadfile
+	$(HEADLESS) OMP_NUM_THREADS=1 $(XVFB) $(PYTHON) -m pytest -m "not slow" $(PARALLEL) --dist loadfile --no-loadscope-reorder
 
 # pytest ends with 5 where it finds no test of that mark; that is no failure.
 .PHONY: test-slow

@@ -241,6 +241,7 @@ def test_plan_without_a_step_and_without_matplotlib_says_so(folder, monkeypatch)
     assert (folder.path / "patches.csv").is_file()
 
 
+@pytest.mark.slow
 def test_sizes_that_cannot_be_measured_say_why():
     from napari_medcontext.core.patch_plan.step_cost import Device, measured_steps
 

@@ -74,6 +74,7 @@ def test_dock_and_planner_import_no_torch_and_the_dock_no_plot_of_the_planner():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_press_plans_for_the_open_labels_in_a_process_of_its_own(planner, qtbot, temporary):
     planner.probe_box.setChecked(False)
     planner.plan_button.click()

@@ -38,6 +38,7 @@ def test_labels_of_another_scan_are_found_and_left_out_by_one_press(train_dock, 
     assert "same scan" not in {found.kind for found in train_dock.check.findings}
 
 
+@pytest.mark.slow
 def test_forecast_follows_what_was_found(train_dock, qtbot):
     config = train_dock.config().updated({"device": {"device": "cpu"}})
     train_dock.set_config(config)

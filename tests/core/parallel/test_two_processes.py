@@ -127,6 +127,7 @@ def test_both_processes_stop_after_the_same_step_and_go_on_in_three(make):
     assert run.spec().config == config
 
 
+@pytest.mark.slow
 def test_network_that_normalises_over_the_batch_is_refused(make):
     run = make(network={"name": "attention_unet"})
     *_, last = execute(run.path, TWO)

@@ -87,6 +87,7 @@ def test_second_call_does_nothing_again(folder):
     assert measured(folder) == scores
 
 
+@pytest.mark.slow
 def test_second_call_with_one_more_method_trains_that_alone(folder, spec):
     done(folder)
     more = (*spec.arms, *arms_of(["one-pass"], COMMON))
