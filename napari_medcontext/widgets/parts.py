@@ -27,6 +27,7 @@ TICKS = """
 QListWidget::indicator {
     width: 14px; height: 14px; border: 1px solid #8f979e; border-radius: 2px;
 }
+QListWidget::item { min-height: 18px; }
 QListWidget::indicator:checked {
     background: #1f74c4; border-color: #1f74c4; image: url("theme_dark:/check.svg");
 }
