@@ -85,27 +85,23 @@ class LogWatcher(threading.Thread):
         """Return how long ago the first step was written; 0 before that."""
         return time.monotonic() - self.moments[0][0] if self.moments else 0.0
 
-    def rates(self, seconds: float) -> dict[str, float]:
-        """Return steps a second over so many seconds from the first step on.
+    def steps(self, seconds: float) -> dict[str, float]:
+        """Return the steps done in so many seconds from the first step on, which is not counted.
 
-        ``steps_per_second`` counts everything that happens in between, previews and saving
-        included; ``steps_per_second_alone`` the duration of the steps themselves.
+        ``step_window`` is the time up to the last of them, previews and saving included;
+        ``step_time`` the duration of the steps themselves.
         """
-        moments = [(when, steps) for when, steps in self.moments if when <= self._end(seconds)]
-        if len(moments) < 2:
+        if not self.moments:
             return {}
+        until = self.moments[0][0] + seconds
+        moments = [(when, steps) for when, steps in self.moments if when <= until]
         (start, first), (end, last) = moments[0], moments[-1]
-        durations = [float(row.rsplit(",", 1)[1]) for row in self._rows()[first:last]]
         return {
             "steps": last - first,
-            "step_window": end - start,
-            "step_time": sum(durations),
-            "steps_per_second": (last - first) / (end - start),
-            "steps_per_second_alone": (last - first) / sum(durations),
+            # A run that did not come to another step took all the time for none.
+            "step_window": end - start if last > first else seconds,
+            "step_time": sum(float(row.rsplit(",", 1)[1]) for row in self._rows()[first:last]),
         }
-
-    def _end(self, seconds: float) -> float:
-        return self.moments[0][0] + seconds if self.moments else 0.0
 
     def _rows(self) -> list[str]:
         try:
@@ -153,7 +149,7 @@ def measure(phase: Phase, scans: list[list[str]], options: argparse.Namespace) -
                     stacks=options.stacks,
                 )
                 found = in_window(folder, task)
-            return found | log.rates(options.seconds)
+            return found | log.steps(options.seconds)
 
 
 def in_window(folder: Path, task: Task) -> dict[str, Any]:
