@@ -56,7 +56,8 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
     Parameters
     ----------
     labels, image
-        Labels and the scan that they were drawn on.
+        Labels and the scan that they were drawn on. Programs store labels in an orientation of
+        their own: what is returned has its axes running as the scan's do.
     unknown_id
         The id that means “unknown”, if there is one.
 
@@ -67,19 +68,9 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
         layer is empty, or there is one class only, what is unknown left out; if they are an
         image, and not labels.
     """
-    if labels.shape != image.shape:
-        raise ScanError(
-            f"The labels “{labels.name}” have the shape {labels.shape} but their scan "
-            f"“{image.name}” has {image.shape}. Pair each scan with the labels drawn on it; if "
-            f"these are, but on another grid, {RESAMPLE}."
-        )
-    if not same_grid(image, labels):
-        distance = grid_distance(image, labels) * min(image.spacing)
-        raise ScanError(
-            f"The labels “{labels.name}” lie up to {distance:.1f} mm from their scan "
-            f"“{image.name}”: their affines differ. Choose the labels that belong to it; if these "
-            f"do, {RESAMPLE}."
-        )
+    if problem := grid_problem(labels, image):
+        raise ScanError(problem)
+    labels = labels.reoriented(image.orientation)
     ids = as_label_array(labels.array, labels.name)
     known = ids if unknown_id is None else ids[ids != unknown_id]
     if known.size == 0:
@@ -100,6 +91,29 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
         )
     _refuse_image(labels, image, highest)
     return labels.with_array(ids)
+
+
+def grid_problem(labels: Volume, image: Volume) -> str:
+    """Say how labels lie on another grid than their scan; nothing where they lie on its voxels.
+
+    Their axes may run in other directions than the scan's; only grids are looked at, not voxels.
+    """
+    turned = labels.reoriented(image.orientation)
+    if turned.shape != image.shape:
+        along = "" if labels.orientation == image.orientation else " along the scan's axes"
+        return (
+            f"The labels “{labels.name}” have the shape {turned.shape}{along} but their scan "
+            f"“{image.name}” has {image.shape}. Pair each scan with the labels drawn on it; if "
+            f"these are, but on another grid, {RESAMPLE}."
+        )
+    if not same_grid(image, turned):
+        distance = grid_distance(image, turned) * min(image.spacing)
+        return (
+            f"The labels “{labels.name}” lie up to {distance:.1f} mm from their scan "
+            f"“{image.name}”: their affines differ. Choose the labels that belong to it; if these "
+            f"do, {RESAMPLE}."
+        )
+    return ""
 
 
 def _refuse_image(labels: Volume, image: Volume, highest: int) -> None:

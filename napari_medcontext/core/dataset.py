@@ -16,7 +16,7 @@ from napari_medcontext.core.events import Event, Preparing, Warned
 from napari_medcontext.core.io import read_geometry, read_volume
 from napari_medcontext.core.labels import as_label_array
 from napari_medcontext.core.prepared import PreparedScan, prepared_scan
-from napari_medcontext.core.volume import Spacing, median_spacing, same_grid
+from napari_medcontext.core.volume import Spacing, median_spacing
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,8 @@ def _survey(case: Case, spec: RunSpec) -> _Survey:
     data = spec.config.data
     learned = data.classes
     ids = {k for k in ids if k != data.ignore_label and (not learned or k in (0, *learned))}
-    return _Survey(spacing, frozenset(ids), labels.class_names, not same_grid(grid, labels))
+    beside = labels.turned_onto(grid) is None
+    return _Survey(spacing, frozenset(ids), labels.class_names, beside)
 
 
 def _resampled(surveys: Mapping[str, _Survey], config: RunConfig) -> Iterable[Event]:

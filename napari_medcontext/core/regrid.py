@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array
-from napari_medcontext.core.volume import Array, Volume, same_grid
+from napari_medcontext.core.volume import Array, Volume
 
 
 def labels_onto(labels: Volume, scan: Volume, outside: int = 0) -> Volume:
@@ -24,8 +24,8 @@ def labels_onto(labels: Volume, scan: Volume, outside: int = 0) -> Volume:
     ScanError
         If the labels are no class ids, or none of them lies on the scan.
     """
-    if same_grid(scan, labels):
-        return labels
+    if (turned := labels.turned_onto(scan)) is not None:
+        return turned
     ids = as_label_array(labels.array, labels.name)
     dtype = np.promote_types(ids.dtype, np.min_scalar_type(outside))
     moved = _resampled(labels.with_array(ids.astype(dtype)), scan, order=0, fill=outside)
@@ -39,8 +39,8 @@ def labels_onto(labels: Volume, scan: Volume, outside: int = 0) -> Volume:
 
 def channel_onto(channel: Volume, first: Volume) -> Volume:
     """Return a channel on the first channel's grid, interpolated linearly, its edges continued."""
-    if same_grid(first, channel):
-        return channel
+    if (turned := channel.turned_onto(first)) is not None:
+        return turned
     moved = _resampled(channel.with_array(channel.array.astype(np.float32)), first, order=1)
     return Volume(moved, first.affine, channel.name)
 

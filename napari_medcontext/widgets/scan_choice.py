@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Image, Layer
 
-from napari_medcontext.core.checks import RESAMPLE
+from napari_medcontext.core.checks import grid_problem
 from napari_medcontext.core.config import RunConfig
 from napari_medcontext.core.errors import MedContextError, ScanError
 from napari_medcontext.core.formats.ome_zarr import is_zarr
@@ -205,20 +205,7 @@ def _problem(
         labels = layer_grid(row.labels, layers)
     except MedContextError as error:
         return str(error)
-    if config.data.resample:
-        return ""
-    if image.shape != labels.shape:
-        return (
-            f"“{labels.name}” has the shape {labels.shape} but “{image.name}” has "
-            f"{image.shape}. Pair each scan with the labels drawn on it; if these are, but on "
-            f"another grid, {RESAMPLE}."
-        )
-    if not same_grid(image, labels):
-        return (
-            f"“{labels.name}” does not lie on “{image.name}”: their affines differ. Choose the "
-            f"labels that belong to this scan; if these do, {RESAMPLE}."
-        )
-    return ""
+    return "" if config.data.resample else grid_problem(labels, image)
 
 
 def _missing_labels(row: ScanRow, config: RunConfig) -> str:

@@ -101,6 +101,20 @@ def test_affines_that_differ_name_both_and_the_distance():
     assert all(part in str(error.value) for part in ("organs 7", "CT 7", "affines differ"))
 
 
+@pytest.mark.parametrize("orientation", ["LPS", "SAR", "IPL"])
+def test_labels_stored_in_another_orientation_come_back_in_the_scans(orientation):
+    drawn = labels(np.arange(120, dtype=np.uint8).reshape(SHAPE))
+    checked = checked_labels(drawn.reoriented(orientation), scan())
+    np.testing.assert_array_equal(checked.array, drawn.array)
+    np.testing.assert_array_equal(checked.affine, drawn.affine)
+
+
+def test_other_shape_in_another_orientation_is_told_along_the_scans_axes():
+    drawn = labels(np.ones((4, 5, 7), np.uint8)).reoriented("SAR")
+    with pytest.raises(ScanError, match=r"shape \(4, 5, 7\) along the scan's axes"):
+        checked_labels(drawn, scan())
+
+
 def test_rounding_in_the_affine_is_forgiven():
     moved = np.eye(4)
     moved[0, 3] = 0.01

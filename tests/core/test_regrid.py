@@ -44,6 +44,34 @@ def test_same_grid_is_left_alone():
     assert channel_onto(SCAN, SCAN) is SCAN
 
 
+def test_other_orientation_of_the_same_grid_is_turned_and_not_interpolated():
+    drawn = Volume(np.arange(7680, dtype=np.int16).reshape(SCAN.shape), SCAN.affine, "drawn")
+    for moved in (
+        labels_onto(drawn.reoriented("LSA"), SCAN),
+        channel_onto(drawn.reoriented("LSA"), SCAN),
+    ):
+        np.testing.assert_array_equal(moved.array, drawn.array)
+        assert moved.array.dtype == np.int16
+
+
+def test_training_takes_labels_stored_in_another_orientation(study, tiny_config, loaded, tmp_path):
+    labels = read_volume(study / "labels" / "ras.nii.gz")
+    write_volume(tmp_path / "turned.nii.gz", labels.reoriented("SPL"))
+    image = study / "images" / "ras.nii.gz"
+    expected, _ = loaded(
+        RunSpec(
+            config=tiny_config,
+            cases=(Case(name="ras", image=image, labels=study / "labels" / "ras.nii.gz"),),
+        )
+    )
+    turned = Case(name="ras", image=image, labels=tmp_path / "turned.nii.gz")
+    for resample in (False, True):
+        config = tiny_config.updated({"data": {"resample": resample}})
+        dataset, events = loaded(RunSpec(config=config, cases=(turned,)))
+        np.testing.assert_array_equal(dataset.training[0].labels, expected.training[0].labels)
+        assert not any(isinstance(event, Warned) and "grid" in event.message for event in events)
+
+
 def test_what_labels_do_not_reach_is_what_it_is_said_to_be():
     part = Volume(np.ones((24, 20, 4), np.uint8), SCAN.affine, "part")
     for outside in (0, 255):

@@ -131,8 +131,8 @@ def survey_scan(
         return survey, []
     try:
         if data.resample:
-            labels = labels_onto(labels, upright, data.ignore_label or 0)
-        drawn = checked_labels(labels.reoriented("RAS"), upright, data.ignore_label)
+            labels = labels_onto(labels, image, data.ignore_label or 0)
+        drawn = checked_labels(labels, image, data.ignore_label).reoriented("RAS")
     except MedContextError as error:
         return survey, [_stop("labels", name, error)]
     return _with_labels(survey, drawn, data.ignore_label), []
