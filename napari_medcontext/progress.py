@@ -108,7 +108,7 @@ def _move(progress: Progress, task: TaskID, event: Event, losses: Mapping[str, f
             progress.reset(task, total=steps, completed=first)
             progress.update(task, description="Training")
         case StepFinished(step=step, seconds=seconds):
-            parts = [f"{1 / max(seconds, 1e-6):.1f} steps/s"]
+            parts = [_rate(seconds)]
             parts += [
                 f"{title} {losses[name]:.3f}"
                 for name, title in LOSS_TITLES.items()
@@ -127,6 +127,11 @@ def _move(progress: Progress, task: TaskID, event: Event, losses: Mapping[str, f
             )
         case PredictionSaved() | PredictionFailed():
             progress.advance(task)
+
+
+def _rate(seconds: float) -> str:
+    """Say how fast steps of so many seconds are, slow ones by what one takes."""
+    return f"{seconds:.1f} s/step" if seconds > 1 else f"{1 / max(seconds, 1e-6):.1f} steps/s"
 
 
 def _tell(console: Console, event: Event) -> None:

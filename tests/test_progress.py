@@ -26,8 +26,8 @@ def started(**changes):
     return RunStarted(**{**values, **changes})
 
 
-def step(number, **losses):
-    return StepFinished(number, losses, momentum=0.9, learning_rate=1e-3, seconds=0.5)
+def step(number, seconds=0.5, **losses):
+    return StepFinished(number, losses, momentum=0.9, learning_rate=1e-3, seconds=seconds)
 
 
 def printed(*events):
@@ -47,6 +47,13 @@ def test_loss_that_a_step_lacks_stays_as_it_came_last():
 def test_step_without_labels_in_sight_shows_what_it_learned_from_the_teacher():
     text = printed(started(), step(1, consistency=0.125))
     assert "2.0 steps/s · teacher 0.125" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.1, "10.0 steps/s"), (1, "1.0 steps/s"), (40, "40.0 s/step")]
+)
+def test_slow_steps_are_told_by_what_one_takes(seconds, told):
+    assert told in printed(started(), step(1, seconds, dice_ce=0.5))
 
 
 @pytest.mark.parametrize(
