@@ -185,9 +185,15 @@ def evaluate(
 
     from napari_medcontext.core.evaluation import evaluate_folders, unpredicted
     from napari_medcontext.core.io import require_writable
-    from napari_medcontext.core.scores import summarise, summarise_classes, write_scores
+    from napari_medcontext.core.scores import (
+        require_score_table,
+        summarise,
+        summarise_classes,
+        write_scores,
+    )
 
     require_writable(out.absolute().parent)
+    require_score_table(out)
     table = inputs.region_table(region, regions)
     definitions = Definitions(hd95.value, nsd.value, nsd_tolerance)
     work = evaluate_folders(

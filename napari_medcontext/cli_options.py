@@ -243,7 +243,10 @@ UnknownLabel = Annotated[
         help="Id in the references that means “unknown”: what lies there is not scored.",
     ),
 ]
-ScoresOut = Annotated[Path, typer.Option(help="CSV file: one row a case and class.")]
+ScoresOut = Annotated[
+    Path,
+    typer.Option(help="CSV file: one row a case and class. Scores that it holds are replaced."),
+]
 Classes = Annotated[
     str | None,
     typer.Option(

@@ -123,6 +123,21 @@ def test_evaluation_imports_no_torch(study, tmp_path):
     assert "DSC 1.000" in done.stdout
 
 
+def test_scores_replace_scores_and_nothing_else(study, tmp_path):
+    labels, out = study / "labels", tmp_path / "table.csv"
+    words = ("evaluate", "--predictions", labels, "--labels", labels, "--out", out)
+    out.write_text("patient,age\n7,61\n")
+    refused = called(*words)
+    assert refused.exit_code != 0
+    assert "table.csv is there already and holds no scores" in str(refused.exception)
+    assert out.read_text() == "patient,age\n7,61\n"
+    out.unlink()
+    assert called(*words, "--classes", "1").exit_code == 0
+    fewer = out.read_text()
+    assert called(*words).exit_code == 0
+    assert len(out.read_text()) > len(fewer)
+
+
 def test_evaluation_scores_what_is_asked_by_the_definitions_that_are_asked(study, tmp_path):
     labels, out = study / "labels", tmp_path / "scores.csv"
     words = ("evaluate", "--predictions", labels, "--labels", labels, "--out", out)

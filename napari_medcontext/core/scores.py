@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TextIO
 
+from napari_medcontext.core.errors import MedContextError
 from napari_medcontext.core.io import atomic_path
 
 Status = Literal["found", "missed", "invented", "absent"]
@@ -111,6 +112,28 @@ def summarise_classes(scores: Iterable[ClassScore]) -> dict[str, Summary]:
     for score in scores:
         of_class.setdefault((score.class_id, score.class_name), []).append(score)
     return {name: summarise(found) for (_, name), found in sorted(of_class.items())}
+
+
+def require_score_table(path: Path) -> None:
+    """Refuse to write scores over a file that is no table of scores.
+
+    Raises
+    ------
+    MedContextError
+        Naming it.
+    """
+    if not path.exists():
+        return
+    try:
+        with path.open(encoding="utf-8") as file:
+            is_table = next(csv.reader(file), []) == list(COLUMNS)
+    except (OSError, UnicodeDecodeError):
+        is_table = False
+    if not is_table:
+        raise MedContextError(
+            f"{path} is there already and holds no scores. Choose another file for them, so that "
+            "nothing of yours is written over."
+        )
 
 
 def write_scores(path: Path, scores: Iterable[ClassScore]) -> Path:
