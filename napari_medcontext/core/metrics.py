@@ -23,6 +23,9 @@ Distances = npt.NDArray[np.float64]
 Spacing = tuple[float, float, float]
 
 _LEAF_SIZE = 32
+_ROUNDING = 1e-5
+"""By what share a distance may exceed a tolerance and still be within it: files keep affines in
+single precision, so that voxels of 2 mm may come out as 2.00000005 mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +155,11 @@ def nsd(pair: MaskPair, tolerance_mm: float = TOLERANCE_MM, kind: SurfaceDice = 
     """
     if not pair.measurable:
         return 0.0 if pair.prediction.any() or pair.reference.any() else float("nan")
+    reach = tolerance_mm * (1 + _ROUNDING)
     if kind == "voxels":
-        return float(np.mean(np.concatenate(pair.distances) <= tolerance_mm))
+        return float(np.mean(np.concatenate(pair.distances) <= reach))
     distances, areas = (np.concatenate(part) for part in zip(*pair.weighted_distances, strict=True))
-    return float(areas[distances <= tolerance_mm].sum() / areas.sum())
+    return float(areas[distances <= reach].sum() / areas.sum())
 
 
 def volume_ml(mask: Mask, spacing: Spacing) -> float:
