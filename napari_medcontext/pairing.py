@@ -24,6 +24,9 @@ _IMAGE_WORDS = frozenset(
     | {"an", "the", "of", "and"}
 )
 
+_COUNT = re.compile(r" \[\d+\]")
+"""What napari, and a file of several channels, add to a name that there is already."""
+
 MIN_LIKENESS = 0.3
 """Names that share less, such as "a map" and "a quick draft", share it by chance."""
 
@@ -87,6 +90,8 @@ def _by_name(
 
 def _likeness(image: str, label: str) -> float:
     """Return the share of words that two names have in common; -1 if numbers contradict."""
+    if bool(_COUNT.search(image)) != bool(_COUNT.search(label)):
+        image, label = _COUNT.sub("", image), _COUNT.sub("", label)
     first, second = _telling_words(image), _telling_words(label)
     numbers = [Counter(word for word in words if word.isdigit()) for words in (first, second)]
     if not (numbers[0] <= numbers[1] or numbers[1] <= numbers[0]):

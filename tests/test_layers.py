@@ -385,6 +385,8 @@ def pairs_by_name(images: list[str], labels: list[str]) -> dict[str, str | None]
         {"la_001": "la_001-labels", "la_002": "la_002_seg", "la_003": None},
         {"la_001": "la_001 labels", "la_012": "labelsTr la_012"},
         {"case_01_flair": "case_01_label", "case_02_flair": "case_02_label"},
+        {"case_05 [1]": "case_05 organs", "case_01": None},
+        {"brain [0]": "brain [0] organs", "brain [1]": "brain [1] organs"},
         {"patient": "ground truth"},
         {"scan 1": None, "scan 2": None},
     ],
@@ -396,6 +398,10 @@ def test_labels_are_paired_with_the_scan_that_their_name_says(pairs):
 
 def test_labels_whose_numbers_contradict_every_scan_are_paired_with_none():
     assert pairs_by_name(["scan 1"], ["scan 2 organs"]) == {"scan 1": None}
+
+
+def test_the_number_that_napari_adds_to_a_name_is_none_of_the_names():
+    assert pairs_by_name(["case_05 [1]"], ["case_01 labels"]) == {"case_05 [1]": None}
 
 
 def test_nameless_labels_are_not_guessed_between_two_scans_of_one_grid():

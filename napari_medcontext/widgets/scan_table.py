@@ -111,9 +111,12 @@ class ScanTable(QTableWidget):
 
     @staticmethod
     def _waits(kept: dict[int, ScanRow], image: Image) -> bool:
-        """Say whether a scan was left unused only because its labels were not loaded yet."""
+        """Say whether a scan has no labels for other reasons than the user's wish.
+
+        They were not loaded yet, or taken out, as napari does with those that it converts.
+        """
         row = kept[id(image)]
-        return row.labels is None and row.role == "unused" and not row.chosen
+        return row.labels is None and not row.chosen
 
     def _show(self) -> None:
         # Emptied first: a replaced editor would show in the corner until it is deleted.

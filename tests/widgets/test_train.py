@@ -2,12 +2,14 @@ import sys
 
 import numpy as np
 import pytest
-from dock_helpers import SHAPE, add_scan, close_by_user, docked, finish
+from dock_helpers import AFFINE, SHAPE, add_scan, anatomy, close_by_user, docked, finish
 from napari._qt import qt_main_window
+from napari.layers._layer_actions import _convert_to_labels as convert_to_labels
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QComboBox
 
 from napari_medcontext.core.volume import Volume
+from napari_medcontext.layer_data import image_layer_data
 from napari_medcontext.runners import FolderWatcher
 from napari_medcontext.viewer_layers import add_volumes
 from napari_medcontext.widgets.compare import CompareDock
@@ -42,6 +44,24 @@ def test_renaming_and_removing_layers_keeps_the_choices_of_the_others(dock, view
     assert rows[0].labels is None
     assert (rows[1].image, rows[1].labels) == (image, labels)
     assert "no labels" in dock.preflight.text()
+
+
+@pytest.mark.filterwarnings("ignore:projection mode")
+def test_labels_that_napari_converts_come_back_to_their_scans(dock, viewer):
+    viewer.layers.remove("scan 2 organs")
+    drawn = Volume(anatomy(2)[1].astype(np.float32), AFFINE, "scan 2")
+    data, attributes, _ = image_layer_data(drawn)
+    as_image = viewer.add_image(data, **attributes)
+    assert as_image.name == "scan 2 [1]"
+    viewer.layers.selection = {viewer.layers["scan 1 organs"], as_image}
+    convert_to_labels(viewer.layers)
+    rows = [(row.image.name, row.labels and row.labels.name) for row in dock.scans.rows()]
+    assert rows == [
+        ("scan 1", "scan 1 organs"),
+        ("scan 2", "scan 2 [2]"),
+        ("scan 2 [1]", None),
+    ]
+    assert [row.role for row in dock.scans.rows()] == ["training", "training", "unused"]
 
 
 def test_scans_that_the_user_left_unused_stay_so_when_layers_come_and_go(dock, viewer):
@@ -131,7 +151,7 @@ def test_labels_of_another_shape_are_refused_by_name(dock, viewer):
     row = dock.scans.rows()[0]
     dock.scans.choose(row.image, viewer.layers["other"], "training")
     dock.train()
-    assert "“other” has the shape (5, 5, 5)" in dock.message.text()
+    assert "“other” have the shape (5, 5, 5)" in dock.message.text()
     assert not session_of(viewer).is_training
 
 
