@@ -11,11 +11,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from napari_medcontext.core.events import (
     Event,
@@ -34,13 +37,26 @@ from napari_medcontext.core.events import (
     Warned,
 )
 
+
+class _RateColumn(TextColumn):
+    """What gives way, cut at its end, where a terminal is too narrow for all columns."""
+
+    def __init__(self) -> None:
+        super().__init__("{task.fields[rate]}", table_column=Column())
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 COLUMNS = (
     TextColumn("{task.description}"),
-    BarColumn(bar_width=20),
-    MofNCompleteColumn(),
-    TextColumn("{task.fields[rate]}"),
-    TimeElapsedColumn(),
-    TimeRemainingColumn(),
+    BarColumn(bar_width=12),
+    MofNCompleteColumn(table_column=Column(no_wrap=True)),
+    _RateColumn(),
+    TimeElapsedColumn(table_column=Column(no_wrap=True)),
+    TimeRemainingColumn(table_column=Column(no_wrap=True)),
 )
 STYLES = {"completed": "green", "stopped": "yellow", "failed": "bold red"}
 LOSS_TITLES = {"dice_ce": "loss", "dice_ce_masked": "masked", "consistency": "teacher"}

@@ -30,8 +30,8 @@ def step(number, seconds=0.5, **losses):
     return StepFinished(number, losses, momentum=0.9, learning_rate=1e-3, seconds=seconds)
 
 
-def printed(*events):
-    console = Console(width=200, file=io.StringIO())
+def printed(*events, width=200):
+    console = Console(width=width, file=io.StringIO())
     last = RunFinished("completed", 3, "Done.")
     assert shown([*events, last], console) == last
     return console.file.getvalue()
@@ -42,6 +42,14 @@ def test_loss_that_a_step_lacks_stays_as_it_came_last():
     text = printed(started(), step(1, **whole), step(2, **masked), step(3, **whole))
     assert "2.0 steps/s · loss 0.750 · masked 0.625" in text
     assert "· teacher" not in text
+
+
+def test_narrow_terminal_cuts_the_losses_and_not_the_steps_and_times():
+    losses = {"dice_ce": 0.75, "dice_ce_masked": 0.625, "consistency": 0.125}
+    text = printed(started(steps=12000), step(1180, **losses), width=80)
+    (line,) = [line for line in text.splitlines() if "1180/12000" in line]
+    assert "2.0 steps/s · loss 0.7" in line
+    assert line.count(":") == 4
 
 
 def test_step_without_labels_in_sight_shows_what_it_learned_from_the_teacher():
