@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from napari_medcontext.core.config import Case, RunConfig
 from napari_medcontext.core.data_presets import DataPreset
 from napari_medcontext.core.errors import ScanError, SettingsError
+from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.method_settings import ObjectiveSettings
 from napari_medcontext.core.networks import check_patch_size
 from napari_medcontext.core.presets import with_preset
@@ -185,7 +186,7 @@ def labelled_cases(given: Mapping[str, Any], channels: Sequence[str]) -> tuple[C
 def with_roles(
     cases: tuple[Case, ...], validation: Sequence[str], objective: ObjectiveSettings
 ) -> tuple[Case, ...]:
-    """Return the scans, those with one of these names for validation.
+    """Return the scans, those with one of these names, or file names, for validation.
 
     Raises
     ------
@@ -194,14 +195,16 @@ def with_roles(
     """
     from napari_medcontext.core.cases import require_labels
 
-    unknown = sorted(set(validation) - {case.name for case in cases})
+    known = {case.name for case in cases}
+    wanted = {name if name in known else scan_name(Path(name)) for name in validation}
+    unknown = sorted(wanted - known)
     if unknown:
         raise ScanError(
             f"There is no scan {', '.join(unknown)} to validate on; there are "
             f"{', '.join(case.name for case in cases)}."
         )
     cases = tuple(
-        case.model_copy(update={"role": "validation"}) if case.name in validation else case
+        case.model_copy(update={"role": "validation"}) if case.name in wanted else case
         for case in cases
     )
     require_labels(cases, objective)

@@ -40,9 +40,8 @@ def settings(tmp_path, tiny_config):
 def test_study_is_trained_predicted_and_evaluated(study, settings, tmp_path):
     run, out, scores = tmp_path / "run", tmp_path / "out", tmp_path / "scores.csv"
     scans = ("--images", study / "images", "--labels", study / "labels")
-    trained = called(
-        "train", *scans, "--out", run, "--config", settings, "--validation", "lps", "--steps", 2
-    )
+    words = ("--config", settings, "--validation", "lps.nii.gz", "--steps", 2)
+    trained = called("train", *scans, "--out", run, *words)
     assert trained.exit_code == 0, trained.output
     assert RunFolder(run).last_step() == 2
     assert [c.name for c in RunFolder(run).spec().with_role("validation")] == ["lps"]
