@@ -99,17 +99,19 @@ def grid_problem(labels: Volume, image: Volume) -> str:
     Their axes may run in other directions than the scan's; only grids are looked at, not voxels.
     """
     turned = labels.reoriented(image.orientation)
+    named = f"The labels “{labels.name}”"
+    if labels.orientation != image.orientation:
+        named += f", turned from {labels.orientation} to {image.orientation} as their scan lies,"
     if turned.shape != image.shape:
-        along = "" if labels.orientation == image.orientation else " along the scan's axes"
         return (
-            f"The labels “{labels.name}” have the shape {turned.shape}{along} but their scan "
+            f"{named} have the shape {turned.shape} but their scan "
             f"“{image.name}” has {image.shape}. Pair each scan with the labels drawn on it; if "
             f"these are, but on another grid, {RESAMPLE}."
         )
     if not same_grid(image, turned):
         distance = grid_distance(image, turned) * min(image.spacing)
         return (
-            f"The labels “{labels.name}” lie up to {distance:.1f} mm from their scan "
+            f"{named} lie up to {distance:.1f} mm from their scan "
             f"“{image.name}”: their affines differ. Choose the labels that belong to it; if these "
             f"do, {RESAMPLE}."
         )

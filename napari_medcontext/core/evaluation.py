@@ -216,7 +216,8 @@ def onto_reference(prediction: Volume, reference: Volume) -> Volume:
     if turned is not None:
         return turned
     raise ScanError(
-        f"“{prediction.name}” and “{reference.name}” lie on different grids: "
+        f"The prediction “{prediction.name}” and the reference “{reference.name}” lie on different "
+        f"grids: "
         f"{_difference(prediction, reference)}. Compare labels of the same scan, or resample one "
         "onto the other's grid with nearest neighbour first."
     )

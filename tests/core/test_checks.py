@@ -109,9 +109,9 @@ def test_labels_stored_in_another_orientation_come_back_in_the_scans(orientation
     np.testing.assert_array_equal(checked.affine, drawn.affine)
 
 
-def test_other_shape_in_another_orientation_is_told_along_the_scans_axes():
+def test_other_shape_in_another_orientation_is_told_as_the_scan_lies():
     drawn = labels(np.ones((4, 5, 7), np.uint8)).reoriented("SAR")
-    with pytest.raises(ScanError, match=r"shape \(4, 5, 7\) along the scan's axes"):
+    with pytest.raises(ScanError, match=r"from SAR to RAS.* have the shape \(4, 5, 7\)"):
         checked_labels(drawn, scan())
 
 

@@ -101,7 +101,7 @@ def test_shifted_grid_is_refused_by_how_far_it_lies(prediction, reference):
     affine = reference.affine.copy()
     affine[2, 3] += 2.5
     shifted = Volume(prediction.array, affine, "prediction")
-    with pytest.raises(ScanError, match=r"“prediction” and “reference”.*2\.5 mm"):
+    with pytest.raises(ScanError, match=r"“prediction” and the reference “reference”.*2\.5 mm"):
         evaluate_volumes(shifted, reference, case="a")
 
 

@@ -179,7 +179,8 @@ def test_layers_that_do_not_overlie_are_named_in_the_dock_and_in_napari(
     dock.choose(prediction, other)
     press_compare(dock, qtbot)
     assert not dock.error.isHidden()
-    assert "“organs, predicted” and “knee” lie on different grids" in dock.error.text()
+    told = "The prediction “organs, predicted” and the reference “knee” lie on different grids"
+    assert told in dock.error.text()
     assert errors == [dock.error.text()]
     assert dock.scores == []
 
