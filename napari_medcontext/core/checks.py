@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.labels import as_label_array
-from napari_medcontext.core.volume import Array, Volume, grid_distance, same_grid
+from napari_medcontext.core.volume import Array, Volume, grid_distance
 
 RESAMPLE = "let the training resample them (--resample, in the Train dock “Resample onto the scan”)"
 """What to do about labels on another grid."""
@@ -57,7 +57,7 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
     ----------
     labels, image
         Labels and the scan that they were drawn on. Programs store labels in an orientation of
-        their own: what is returned has its axes running as the scan's do.
+        their own: what is returned lies on the scan's grid.
     unknown_id
         The id that means “unknown”, if there is one.
 
@@ -68,9 +68,10 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
         layer is empty, or there is one class only, what is unknown left out; if they are an
         image, and not labels.
     """
-    if problem := grid_problem(labels, image):
-        raise ScanError(problem)
-    labels = labels.reoriented(image.orientation)
+    turned = labels.turned_onto(image)
+    if turned is None:
+        raise ScanError(grid_problem(labels, image))
+    labels = turned
     ids = as_label_array(labels.array, labels.name)
     known = ids if unknown_id is None else ids[ids != unknown_id]
     if known.size == 0:
@@ -90,7 +91,8 @@ def checked_labels(labels: Volume, image: Volume, unknown_id: int | None = None)
             "is nothing to tell it from. Leave the background 0."
         )
     _refuse_image(labels, image, highest)
-    return labels.with_array(ids)
+    # The scan's own affine: the labels' may be rounded otherwise, and tip where axes are turned.
+    return Volume(ids, image.affine, labels.name, labels.class_names)
 
 
 def grid_problem(labels: Volume, image: Volume) -> str:
@@ -98,6 +100,8 @@ def grid_problem(labels: Volume, image: Volume) -> str:
 
     Their axes may run in other directions than the scan's; only grids are looked at, not voxels.
     """
+    if labels.turned_onto(image) is not None:
+        return ""
     turned = labels.reoriented(image.orientation)
     named = f"The labels “{labels.name}”"
     if labels.orientation != image.orientation:
@@ -108,14 +112,11 @@ def grid_problem(labels: Volume, image: Volume) -> str:
             f"“{image.name}” has {image.shape}. Pair each scan with the labels drawn on it; if "
             f"these are, but on another grid, {RESAMPLE}."
         )
-    if not same_grid(image, turned):
-        distance = grid_distance(image, turned) * min(image.spacing)
-        return (
-            f"{named} lie up to {distance:.1f} mm from their scan "
-            f"“{image.name}”: their affines differ. Choose the labels that belong to it; if these "
-            f"do, {RESAMPLE}."
-        )
-    return ""
+    distance = grid_distance(image, turned) * min(image.spacing)
+    return (
+        f"{named} lie up to {distance:.1f} mm from their scan “{image.name}”: their affines "
+        f"differ. Choose the labels that belong to it; if these do, {RESAMPLE}."
+    )
 
 
 def _refuse_image(labels: Volume, image: Volume, highest: int) -> None:

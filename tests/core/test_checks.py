@@ -109,6 +109,17 @@ def test_labels_stored_in_another_orientation_come_back_in_the_scans(orientation
     np.testing.assert_array_equal(checked.affine, drawn.affine)
 
 
+def test_rounding_that_tips_the_orientation_of_a_scan_at_45_degrees_is_forgiven():
+    near, far = np.eye(4), np.eye(4)
+    for affine, degrees in ((near, 45 - 1e-5), (far, 45 + 1e-5)):
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        affine[:2, :2] = [[cos, -sin], [sin, cos]]
+    assert scan(affine=near).orientation != labels(affine=far).orientation
+    checked = checked_labels(labels(affine=far), scan(affine=near))
+    np.testing.assert_array_equal(checked.array, labels().array)
+    assert checked.orientation == scan(affine=near).orientation
+
+
 def test_other_shape_in_another_orientation_is_told_as_the_scan_lies():
     drawn = labels(np.ones((4, 5, 7), np.uint8)).reoriented("SAR")
     with pytest.raises(ScanError, match=r"from SAR to RAS.* have the shape \(4, 5, 7\)"):
