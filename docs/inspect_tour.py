@@ -20,7 +20,7 @@ import napari
 from napari.layers import Image
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_medcontext.layer_geometry import layer_grid, lie_on_each_other
+from napari_medcontext.layer_geometry import layer_grid
 from napari_medcontext.scan_metadata import is_made
 from napari_medcontext.widgets.docks import open_dock
 
@@ -90,7 +90,7 @@ class Tour:
     def _is_scan_of(self, reference: Any, layer: Any) -> bool:
         if not isinstance(layer, Image) or is_made(layer):
             return False
-        return lie_on_each_other(layer_grid(layer), layer_grid(reference))
+        return layer_grid(layer).turned_onto(layer_grid(reference)) is not None
 
     def _mask(self) -> None:
         section = self.dock.unfold("mask")

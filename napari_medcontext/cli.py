@@ -16,6 +16,7 @@ from napari_medcontext import __version__
 from napari_medcontext import cli_check as checking
 from napari_medcontext import cli_cohort as cohort
 from napari_medcontext import cli_data_preset as data_sets
+from napari_medcontext import cli_evaluate as evaluating
 from napari_medcontext import cli_export as exporting
 from napari_medcontext import cli_fetch as fetching
 from napari_medcontext import cli_inputs as inputs
@@ -25,7 +26,7 @@ from napari_medcontext import cli_predict as predicting
 from napari_medcontext import cli_studies as studies
 from napari_medcontext.cli_app import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, app, console, finish
 from napari_medcontext.core.config import RunSpec
-from napari_medcontext.core.definitions import TOLERANCE_MM, Definitions
+from napari_medcontext.core.definitions import TOLERANCE_MM
 from napari_medcontext.core.errors import MedContextError, SettingsError
 from napari_medcontext.core.parallel import found_placement
 from napari_medcontext.core.run import RunFolder
@@ -163,6 +164,7 @@ def predict(  # each argument is one option of the command
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     predictions: options.Predictions,
     labels: options.References,
     out: options.ScoresOut,
@@ -179,42 +181,10 @@ def evaluate(
     """Score predictions against reference labels: DSC, NSD, HD95 and ASSD in mm, volumes in ml.
 
     With regions, references hold their own class ids, and predictions what a run that learned
-    the same regions wrote. Labels without a prediction are named, and make the exit code 1.
+    the same regions wrote. Labels without a prediction, and pairs that cannot be compared, are
+    named and make the exit code 1; the table has all others.
     """
-    from rich.progress import track
-
-    from napari_medcontext.core.evaluation import evaluate_folders, unpredicted
-    from napari_medcontext.core.io import require_writable
-    from napari_medcontext.core.scores import (
-        require_score_table,
-        summarise,
-        summarise_classes,
-        write_scores,
-    )
-
-    require_writable(out.absolute().parent)
-    require_score_table(out)
-    table = inputs.region_table(region, regions)
-    definitions = Definitions(hd95.value, nsd.value, nsd_tolerance)
-    work = evaluate_folders(
-        predictions,
-        labels,
-        classes=inputs.chosen_classes(classes),
-        regions=table,
-        ignore_label=ignore_label,
-        definitions=definitions,
-        cluster=cohort.chosen(workers, scheduler),
-    )
-    scores = [score for case in track(work, "Comparing", console=console) for score in case]
-    write_scores(out, scores)
-    of_class = summarise_classes(scores)
-    for name, summary in of_class.items() if len(of_class) > 1 else ():
-        print(f"{name}: {summary.text}")
-    print(f"{summarise(scores).text}\n{definitions.text}\n{out}")
-    missing = unpredicted(predictions, labels)
-    if missing:
-        text = f"{predictions} has no prediction for {', '.join(missing)}; no score counts them."
-        say(console, text, label="Warning", style="yellow")
+    if not evaluating.scored_all(context.params, console):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.volume import Affine, Volume, grid_distance, same_grid
+from napari_medcontext.core.volume import Affine, Volume, grid_distance
 from napari_medcontext.scan_metadata import ScanMetadata, is_made, scan_metadata
 
 nibabel = lazy_loader.load("nibabel")
@@ -184,11 +184,6 @@ def is_scan(layer: Layer) -> bool:
 def finest(layer: Layer) -> Any:
     """Return a layer's data; of several levels, the finest."""
     return layer.data[0] if layer.multiscale else layer.data
-
-
-def lie_on_each_other(first: Volume, second: Volume) -> bool:
-    """Say whether two grids are one, their axes flipped or swapped or not."""
-    return same_grid(first, second.reoriented(first.orientation))
 
 
 def _shown_grid(layer: Layer) -> Volume:

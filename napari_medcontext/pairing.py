@@ -10,7 +10,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_medcontext.core.errors import ScanError
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_geometry import layer_grid, lie_on_each_other
+from napari_medcontext.layer_geometry import layer_grid
 from napari_medcontext.scan_metadata import is_made
 
 LABEL_WORDS = frozenset(
@@ -66,7 +66,7 @@ def pair_layers(
         (i, j)
         for i, image in enumerate(image_grids)
         for j, label in enumerate(label_grids)
-        if image and label and lie_on_each_other(image, label)
+        if image and label and label.turned_onto(image) is not None
     }
     chosen = _by_name([layer.name for layer in images], [layer.name for layer in labels], fitting)
     return [(image, labels[chosen[i]] if i in chosen else None) for i, image in enumerate(images)]

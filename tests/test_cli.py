@@ -1,4 +1,5 @@
 import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,25 @@ def test_scores_replace_scores_and_nothing_else(study, tmp_path):
     fewer = out.read_text()
     assert called(*words).exit_code == 0
     assert len(out.read_text()) > len(fewer)
+
+
+def test_scores_of_the_others_are_kept_where_a_pair_cannot_be_compared(study, tmp_path):
+    predictions, out = tmp_path / "predictions", tmp_path / "scores.csv"
+    shutil.copytree(study / "labels", predictions)
+    for name in ("lps", "ras"):
+        (predictions / f"{name}.nii.gz").write_bytes(b"no scan")
+    words = ("evaluate", "--predictions", predictions, "--labels", study / "labels", "--out", out)
+    done = called(*words)
+    assert done.exit_code == EXIT_FAILED
+    with out.open(newline="") as file:
+        assert {row["case"] for row in csv.DictReader(file)} == {"thick"}
+    out.unlink()
+    (predictions / "thick.nii.gz").write_bytes(b"no scan")
+    none = called(*words)
+    assert isinstance(none.exception, ScanError)
+    assert "lps.nii.gz" in str(none.exception)
+    assert "Nor can the 2 others" in str(none.exception)
+    assert not out.exists()
 
 
 def test_evaluation_scores_what_is_asked_by_the_definitions_that_are_asked(study, tmp_path):

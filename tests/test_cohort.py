@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 
@@ -18,8 +19,8 @@ from napari_medcontext.core.cohort import ClusterSettings
 from napari_medcontext.core.cohort.cluster import dask_distributed
 from napari_medcontext.core.config import Case
 from napari_medcontext.core.errors import MedContextError, SettingsError
-from napari_medcontext.core.evaluation import evaluate_folders
 from napari_medcontext.core.events import PredictionFailed, PredictionSaved, RunFinished
+from napari_medcontext.core.folder_evaluation import evaluate_folders
 from napari_medcontext.core.formats import scan_name
 from napari_medcontext.core.io import list_scans, write_volume
 from napari_medcontext.core.jobs import execute
@@ -72,17 +73,22 @@ def test_case_of_a_killed_worker_is_done_again_by_another_once(archive, finished
 
 def test_workers_score_as_one_process_does(study, tmp_path):
     labels = study / "labels"
-    alone = [score for case in evaluate_folders(labels, labels) for score in case]
+    predictions = tmp_path / "predictions"
+    shutil.copytree(labels, predictions)
+    (predictions / "ras.nii.gz").write_bytes(b"no scan")
+    alone = [score for case in evaluate_folders(predictions, labels) for score in case.scores]
     out = tmp_path / "scores.csv"
-    words = ("--predictions", labels, "--labels", labels, "--out", out, "--workers", 2)
+    words = ("--predictions", predictions, "--labels", labels, "--out", out, "--workers", 2)
     with medcontext("evaluate", *words) as process:
         told = finished(process)
-    assert process.returncode == 0, told
+    assert process.returncode == 1, told
+    assert "No score counts “ras”" in told
     with out.open(newline="") as file:
         rows = [
             (row["case"], int(row["class_id"]), float(row["dsc"])) for row in csv.DictReader(file)
         ]
     assert rows == [(score.case, score.class_id, score.dsc) for score in alone]
+    assert {case for case, _, _ in rows} == {"lps", "thick"}
 
 
 def test_without_dask_a_message_names_the_extra(monkeypatch):

@@ -1,22 +1,15 @@
-"""Compare predictions with their references, volume by volume or folder by folder."""
+"""Compare a prediction with its reference."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from napari_medcontext.core.cases import pair_by_name
-from napari_medcontext.core.cohort import ClusterSettings
 from napari_medcontext.core.definitions import Definitions
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.formats import scan_name
-from napari_medcontext.core.io import list_scans, read_volume
 from napari_medcontext.core.labels import Box, as_label_array, class_boxes
 from napari_medcontext.core.metrics import METRICS, MaskPair, volume_ml
 from napari_medcontext.core.regions import Members
@@ -107,64 +100,6 @@ def evaluate_volumes(
     return scores
 
 
-def evaluate_folders(
-    predictions: Path,
-    labels: Path,
-    *,
-    class_names: Mapping[int, str] | None = None,
-    classes: Iterable[int | str] | None = None,
-    regions: Mapping[str, Members] | None = None,
-    ignore_label: int | None = None,
-    definitions: Definitions | None = None,
-    cluster: ClusterSettings | None = None,
-) -> Iterator[list[ClassScore]]:
-    """Score each prediction in a folder against the labels of the same name, case by case.
-
-    Names, classes and all that follows are those of ``evaluate_volumes``; with workers in
-    ``cluster`` they do it, and cases come in the same order.
-
-    ``pair_by_name`` tells which files go together; ``unpredicted`` which references are left out.
-
-    Raises
-    ------
-    ScanError
-        At once, if no two files share a name; later, if a pair cannot be compared.
-    """
-    pairs, _ = pair_by_name(list_scans(predictions), list_scans(labels))
-    if not pairs:
-        raise ScanError(
-            f"No file in {predictions} has the name of one in {labels}. Give each prediction "
-            "its labels' file name, for example case_01.nii.gz in both folders."
-        )
-    wanted = None if classes is None else list(classes)
-    score = partial(
-        _evaluate_pair,
-        class_names=class_names,
-        classes=wanted,
-        regions=regions,
-        ignore_label=ignore_label,
-        definitions=definitions,
-    )
-    if cluster is not None and cluster.is_any:
-        from napari_medcontext.core.cohort.scoring import score_by_workers
-
-        return score_by_workers(cluster, score, pairs)
-    return map(score, pairs)
-
-
-def _evaluate_pair(pair: tuple[Path, Path], **how: Any) -> list[ClassScore]:
-    prediction, reference = pair
-    return evaluate_volumes(
-        read_volume(prediction), read_volume(reference), case=scan_name(reference), **how
-    )
-
-
-def unpredicted(predictions: Path, labels: Path) -> list[str]:
-    """Return the names of the cases with labels but no prediction, which no score counts."""
-    _, left_over = pair_by_name(list_scans(predictions), list_scans(labels))
-    return [scan_name(path) for path in left_over if path.parent == labels]
-
-
 def _refuse_scan(name: str, reference: str, foreign: Collection[int]) -> None:
     """Refuse what has more ids of its own than labels have."""
     if len(foreign) > MOST_FOREIGN:
@@ -217,9 +152,8 @@ def onto_reference(prediction: Volume, reference: Volume) -> Volume:
         return turned
     raise ScanError(
         f"The prediction “{prediction.name}” and the reference “{reference.name}” lie on different "
-        f"grids: "
-        f"{_difference(prediction, reference)}. Compare labels of the same scan, or resample one "
-        "onto the other's grid with nearest neighbour first."
+        f"grids: {_difference(prediction, reference)}. Compare labels of the same scan, or "
+        "resample one onto the other's grid with nearest neighbour first."
     )
 
 

@@ -47,6 +47,15 @@ class ClassScore:
         return self.prediction_ml - self.reference_ml
 
 
+@dataclass(frozen=True)
+class ScoredCase:
+    """What came of one case of many: its scores, or why it has none."""
+
+    case: str
+    scores: tuple[ClassScore, ...] = ()
+    problem: str = ""
+
+
 COLUMNS = (*(field.name for field in fields(ClassScore)), "difference_ml")
 """The columns of a table of scores."""
 

@@ -23,7 +23,7 @@ from napari_medcontext.core.mask_design import (
 )
 from napari_medcontext.core.method_settings import MaskingSettings
 from napari_medcontext.core.volume import Volume
-from napari_medcontext.layer_geometry import layer_grid, lie_on_each_other
+from napari_medcontext.layer_geometry import layer_grid
 from napari_medcontext.layer_volumes import layer_to_volume
 from napari_medcontext.overlays import show_over, shown_over, take_away
 from napari_medcontext.widgets.docks import open_dock
@@ -186,7 +186,7 @@ class MaskDesigner(QWidget):
         if labels is None:
             return None
         volume = layer_to_volume(labels, layers)
-        if not lie_on_each_other(layer_grid(scan, layers), volume):
+        if volume.turned_onto(layer_grid(scan, layers)) is None:
             raise ScanError(
                 f"“{labels.name}” does not lie on “{scan.name}”. Choose the labels that were "
                 "drawn on this scan."

@@ -8,11 +8,8 @@ import pytest
 
 from napari_medcontext.core.cases import pair_by_name
 from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.evaluation import (
-    evaluate_folders,
-    evaluate_volumes,
-    unpredicted,
-)
+from napari_medcontext.core.evaluation import evaluate_volumes
+from napari_medcontext.core.folder_evaluation import evaluate_folders, unpredicted
 from napari_medcontext.core.io import read_volume, write_volume
 from napari_medcontext.core.metrics import surface_distances
 from napari_medcontext.core.scores import ClassScore, scores_to_text, summarise
@@ -197,9 +194,9 @@ def test_folders_are_paired_by_name_whatever_the_compression(tmp_path, predictio
     write_volume(predictions / "case_2.nii.gz", reference)
     write_volume(predictions / "extra.nii", reference)
     cases = list(evaluate_folders(predictions, labels))
-    assert [scores[0].case for scores in cases] == ["case_1", "case_2"]
-    assert by_name(cases[0])["spleen"].status == "missed"
-    assert summarise(cases[1]).mean_dsc == 1.0
+    assert [case.scores[0].case for case in cases] == ["case_1", "case_2"]
+    assert by_name(cases[0].scores)["spleen"].status == "missed"
+    assert summarise(cases[1].scores).mean_dsc == 1.0
     pairs, left_over = pair_by_name(sorted(predictions.iterdir()), sorted(labels.iterdir()))
     assert len(pairs) == 2
     assert left_over == [predictions / "extra.nii"]
@@ -210,8 +207,25 @@ def test_folders_are_paired_by_name_whatever_the_compression(tmp_path, predictio
 
 def test_names_given_for_folders_stand_in_the_scores(tmp_path, reference):
     write_volume(tmp_path / "case.nii.gz", reference)
-    (scores,) = evaluate_folders(tmp_path, tmp_path, class_names={1: "heart"})
-    assert [score.class_name for score in scores] == ["heart", "class 2"]
+    (case,) = evaluate_folders(tmp_path, tmp_path, class_names={1: "heart"})
+    assert [score.class_name for score in case.scores] == ["heart", "class 2"]
+
+
+def test_pair_that_cannot_be_compared_is_told_and_the_next_one_follows(tmp_path, reference):
+    predictions, labels = tmp_path / "predictions", tmp_path / "labels"
+    for name in ("a.nii.gz", "b.nii.gz", "c.nii.gz"):
+        write_volume(labels / name, reference)
+        write_volume(predictions / name, reference)
+    write_volume(predictions / "a.nii.gz", volume(reference.array[1:], "cut"))
+    (predictions / "b.nii.gz").write_bytes(b"no scan")
+    cut, broken, good = evaluate_folders(predictions, labels)
+    assert [case.case for case in (cut, broken, good)] == ["a", "b", "c"]
+    assert "lie on different grids" in cut.problem
+    assert "b.nii.gz" in broken.problem
+    assert not cut.scores
+    assert not broken.scores
+    assert not good.problem
+    assert summarise(good.scores).mean_dsc == 1
 
 
 def test_folders_without_a_common_name_are_refused_at_once(tmp_path, reference):

@@ -8,8 +8,8 @@ from pathlib import Path
 from napari_medcontext.core.cohort.cluster import opened
 from napari_medcontext.core.cohort.cluster_settings import ClusterSettings
 from napari_medcontext.core.cohort.handed_out import Done, HandedOut
-from napari_medcontext.core.errors import ScanError
-from napari_medcontext.core.scores import ClassScore
+from napari_medcontext.core.formats import scan_name
+from napari_medcontext.core.scores import ScoredCase
 
 Pair = tuple[Path, Path]
 """A prediction and its reference."""
@@ -17,23 +17,21 @@ Pair = tuple[Path, Path]
 
 def score_by_workers(
     cluster: ClusterSettings,
-    score: Callable[[Pair], list[ClassScore]],
+    score: Callable[[Pair], ScoredCase],
     pairs: Sequence[Pair],
-) -> Iterator[list[ClassScore]]:
+) -> Iterator[ScoredCase]:
     """Yield what each pair scores, in the order of the pairs.
 
-    A pair whose worker dies is scored again by another.
+    A pair whose worker dies is scored again by another, and has no scores where each one died.
 
     Raises
     ------
-    ScanError
-        If a pair cannot be compared, or each worker that was at it died.
     MedContextError
         If workers cannot be had.
     """
     folders = sorted({file.parent.absolute() for pair in pairs for file in pair})
     absolute = [(first.absolute(), second.absolute()) for first, second in pairs]
-    scored: dict[Pair, list[ClassScore]] = {}
+    scored: dict[Pair, ScoredCase] = {}
     left = iter(absolute)
     upcoming = next(left, None)
     with opened(cluster, folders) as client:
@@ -41,12 +39,16 @@ def score_by_workers(
         for item in work.results(absolute, lambda: False):
             if not isinstance(item, Done):
                 continue
-            if item.result is None:
-                raise ScanError(
-                    f"Each worker that was to score {item.task[0]} died. It may need more memory "
-                    "than a worker has: use fewer workers, or give them more."
-                )
-            scored[item.task] = item.result
+            scored[item.task] = item.result or _lost(item.task)
             while upcoming in scored:
                 yield scored.pop(upcoming)
                 upcoming = next(left, None)
+
+
+def _lost(pair: Pair) -> ScoredCase:
+    prediction, reference = pair
+    return ScoredCase(
+        scan_name(reference),
+        problem=f"Each worker that was to score {prediction} died. It may need more memory than a "
+        "worker has: use fewer workers, or give them more.",
+    )
