@@ -80,7 +80,7 @@ def _parted(cases: Iterable[ScoredCase]) -> tuple[list[ClassScore], list[ScoredC
     done = list(cases)
     refused = [case for case in done if case.problem]
     if len(refused) == len(done):
-        others = f" Nor can the {len(done) - 1} others be compared." if len(done) > 1 else ""
+        others = " No other pair can be compared either." if len(done) > 1 else ""
         raise ScanError(refused[0].problem + others)
     return [score for case in done for score in case.scores], refused
 

@@ -153,7 +153,7 @@ def test_scores_of_the_others_are_kept_where_a_pair_cannot_be_compared(study, tm
     none = called(*words)
     assert isinstance(none.exception, ScanError)
     assert "lps.nii.gz" in str(none.exception)
-    assert "Nor can the 2 others" in str(none.exception)
+    assert "No other pair can be compared either" in str(none.exception)
     assert not out.exists()
 
 
